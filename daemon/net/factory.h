@@ -1,0 +1,32 @@
+/* factory.h - a protocol with its settings, and what its connections share; counted references. */
+#ifndef TWINED_NET_FACTORY_H
+#define TWINED_NET_FACTORY_H
+
+#include "net/protocol.h"
+
+struct factory;
+
+/*
+ * Makes a factory with one reference. name and settings (of protocol->settings_size bytes) belong to
+ * owner, and live until release(owner) is called: when the factory ends, or when this fails. NULL with
+ * errno.
+ */
+struct factory *factory_new(const struct protocol *protocol, const char *name, const void *settings,
+			    void *owner, void (*release)(void *owner));
+
+/* From any thread. */
+struct factory *factory_ref(struct factory *factory);
+void factory_unref(struct factory *factory);
+
+const struct protocol *factory_protocol(const struct factory *factory);
+
+/* The name of the listener: "echo". */
+const char *factory_name(const struct factory *factory);
+
+const void *factory_settings(const struct factory *factory);
+
+/* What the protocol's connections share; factory_made sets it, factory_lost frees it. */
+void *factory_shared(const struct factory *factory);
+void factory_set_shared(struct factory *factory, void *shared);
+
+#endif

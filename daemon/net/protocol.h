@@ -1,0 +1,94 @@
+/* protocol.h - what happens on a connection: one const struct of callbacks and tables a protocol. */
+#ifndef TWINED_NET_PROTOCOL_H
+#define TWINED_NET_PROTOCOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/option.h"
+#include "net/reason.h"
+
+struct datagram;
+struct factory;
+struct transport;
+
+enum protocol_transports {
+	PROTOCOL_STREAM = 1 << 0,	/* TCP, unix stream */
+	PROTOCOL_DATAGRAM = 1 << 1,	/* UDP, unix datagrams */
+};
+
+/* A protocol's own default for a common listener key: {"idle_timeout", "1h"}. */
+struct option_default {
+	const char *name;		/* NULL ends a table */
+	const char *value;
+};
+
+/* What a client of the protocol does to see that it works, over a stream or with one datagram. */
+enum probe_verdict { PROBE_MORE, PROBE_OK, PROBE_FAILED };
+
+enum { PROBE_REQUEST_MAX = 256 };
+
+struct probe {
+	/* Writes what the client sends; returns its length. NULL: nothing (an empty datagram). */
+	size_t (*request)(const void *settings, uint8_t request[static PROBE_REQUEST_MAX]);
+	/*
+	 * Judges all that has come so far; ended: no more will come (a datagram is always all).
+	 * On PROBE_FAILED *failure says what is wrong, in words. NULL: nothing may come.
+	 */
+	enum probe_verdict (*check)(const void *settings, const uint8_t *request, size_t request_length,
+				    const uint8_t *reply, size_t reply_length, bool ended,
+				    const char **failure);
+	bool half_close;	/* the client ends its side after the request */
+	bool silence_is_ok;	/* no answer, no end and no refusal within a moment is a success */
+	bool two_members;	/* one client sends the request, a second one gets the reply */
+};
+
+struct protocol {
+	const char *name;
+	const char *summary;		/* one line, lower case, no full stop */
+	unsigned transports;		/* enum protocol_transports */
+	const struct option *options;	/* NULL: none */
+	size_t settings_size;		/* of the struct that the options fill */
+	const struct option_default *defaults;
+	size_t state_size;		/* of a connection's state */
+
+	/* Replies of up to so many bytes are exempt from the amplification rule. */
+	size_t reply_exempt;
+	/* Unsent output does not stop reading: the protocol bounds what it writes by other means. */
+	bool own_flow_control;
+	/* All connections of a factory live on one reactor, because they share state. */
+	bool one_reactor;
+
+	/* Looks at the settings as a whole: NULL, or a sentence such as "quote and file exclude each other". */
+	const char *(*settings_check)(const void *settings);
+
+	/* A factory begins and ends: what its connections share is made and freed. 0, or -1 with errno. */
+	int (*factory_made)(struct factory *factory);
+	void (*factory_lost)(struct factory *factory);
+
+	/* Callbacks of a connection, all in its reactor's thread. Each may be NULL. */
+	void (*connection_made)(struct transport *transport);
+	/* length > 0. NULL: what comes is dropped, unread where the kernel can do that. */
+	void (*data_received)(struct transport *transport, const uint8_t *bytes, size_t length);
+	/* All that transport_write held has been sent, or transport_offer may be tried again. */
+	void (*drained)(struct transport *transport);
+	/* The peer has half-closed. NULL: we end our side too. */
+	void (*read_ended)(struct transport *transport);
+	/* The daemon stops, all that had come is handled. NULL: transport_lose. */
+	void (*stopping)(struct transport *transport);
+	/* Once, the last call, out of every other callback. */
+	void (*connection_lost)(struct transport *transport, enum reason reason);
+
+	void (*datagram_received)(struct datagram *datagram, const uint8_t *bytes, size_t length);
+
+	const struct probe *probe;
+};
+
+/* The registry: every protocol that a listener can name, sorted, ending in NULL. */
+extern const struct protocol *const protocols[];
+
+/* NULL when there is none of that name. */
+const struct protocol *protocol_find(const char *name);
+
+#endif

@@ -1,0 +1,94 @@
+/* reactor.h - one event loop in one thread: descriptors, deadlines, calls from other threads. */
+#ifndef TWINED_NET_REACTOR_H
+#define TWINED_NET_REACTOR_H
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "net/wheel.h"
+
+struct reactor;
+
+enum reactor_backend { REACTOR_AUTO, REACTOR_EPOLL, REACTOR_POLL, REACTOR_SELECT };
+
+/* The names of the backends in the order of the enum, ending in NULL. */
+extern const char *const reactor_backend_names[];
+
+/*
+ * What one recv(2) takes at most, and so what a peer that does not read can make us hold. With the
+ * evbuffer's header it is 64 KiB.
+ */
+enum { REACTOR_SCRATCH_SIZE = 64 * 1024 - 128 };
+
+/* Makes a reactor that is not yet turning. NULL with errno set. */
+struct reactor *reactor_new(unsigned index, enum reactor_backend backend);
+
+/* Frees a stopped reactor; its transports must be gone. */
+void reactor_free(struct reactor *reactor);
+
+/* Turns until reactor_stop, in the calling thread. */
+void reactor_run(struct reactor *reactor);
+
+/* Starts a thread that runs the reactor, with all signals blocked. 0, or -1 with errno. */
+int reactor_start(struct reactor *reactor);
+
+/* Makes reactor_run return; from any thread. */
+void reactor_stop(struct reactor *reactor);
+
+/* Waits for the thread of reactor_start to end. */
+void reactor_join(struct reactor *reactor);
+
+/* The reactor's place among its fellows, from 0. */
+unsigned reactor_index(const struct reactor *reactor);
+
+/* The name of the readiness backend in use: "epoll". */
+const char *reactor_backend_name(const struct reactor *reactor);
+
+/*
+ * Has fn(arg) called in the reactor's thread, in the order of the calls. The only way across threads.
+ * Returns 0, or -1 with ENOMEM.
+ */
+int reactor_call(struct reactor *reactor, void (*fn)(void *arg), void *arg);
+
+/*
+ * As reactor_call, and waits until fn has returned. Only for the thread that owns no running reactor
+ * other than the control reactor; called directly when the reactor has no running thread.
+ */
+void reactor_call_wait(struct reactor *reactor, void (*fn)(void *arg), void *arg);
+
+/* Milliseconds of the monotonic clock (coarse, a few ms). Any thread. */
+uint64_t reactor_now_ms(void);
+
+/* The scratch buffer of REACTOR_SCRATCH_SIZE bytes that a callback may use until it returns. */
+uint8_t *reactor_scratch(struct reactor *reactor);
+
+/*
+ * A descriptor or signal of the reactor's. As event_assign(3) and event_add(3); 0 or -1.
+ * The event is embedded in its owner.
+ */
+int reactor_watch(struct reactor *reactor, struct event *event, int fd, short what,
+		  event_callback_fn fn, void *arg);
+void reactor_unwatch(struct event *event);
+
+/* A deadline with a callback, embedded in its owner. All zero but fn and arg: not set. */
+struct deadline {
+	struct wheel_timer timer;	/* first */
+	void (*fn)(void *arg);
+	void *arg;
+};
+
+/* Fires once, at the time or up to a tick (32 ms) and a turn later. */
+void reactor_set_deadline(struct reactor *reactor, struct deadline *deadline, uint64_t at_ms);
+void reactor_unset_deadline(struct reactor *reactor, struct deadline *deadline);
+
+/* Something to be done at the end of this turn, out of every callback. Embedded; queued once at a time. */
+struct deferred {
+	struct deferred *next;
+	void (*fn)(struct deferred *deferred);
+};
+void reactor_defer(struct reactor *reactor, struct deferred *deferred);
+
+#endif

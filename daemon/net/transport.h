@@ -1,0 +1,88 @@
+/* transport.h - one stream connection: reads for its protocol, writes what it is told, ends in order. */
+#ifndef TWINED_NET_TRANSPORT_H
+#define TWINED_NET_TRANSPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "net/reason.h"
+
+struct endpoint;
+struct factory;
+struct reactor;
+struct transport;
+union peer_address;
+
+/*
+ *                 transport_end_write / transport_lose          peer's end of stream
+ *   OPEN ──────────────────────────────▶ flush ─▶ shutdown(WR) ──────────────▶ CLOSED
+ *    │ peer's end of stream: read_ended       (linger_timeout)                   ▲
+ *    └─▶ half closed, we may still write ─▶ transport_end_write ─▶ flush ────────┤
+ *   any state ── reset, time-out, transport_abort ───────────────────────────────┘
+ *
+ * From CLOSED, connection_lost(reason) comes once, at the end of the turn, and then the transport is
+ * gone. Calls on a closed transport do nothing. All functions are for the transport's own reactor.
+ */
+
+/*
+ * Makes a transport of a connected stream socket, which it owns from here on (also on failure), and
+ * calls connection_made. peer may be NULL. NULL with errno when there is no memory.
+ */
+struct transport *transport_new(struct endpoint *endpoint, int fd, const union peer_address *peer);
+
+/* Sends now what the socket takes and keeps a copy of the rest. Without memory the transport is aborted. */
+void transport_write(struct transport *transport, const void *bytes, size_t length);
+
+/*
+ * Sends now what the socket takes and keeps nothing: returns the number of bytes taken. When that is
+ * not all, `drained` is called once the socket takes more. 0 while transport_write's rest is unsent.
+ */
+size_t transport_offer(struct transport *transport, const struct iovec *pieces, int count);
+
+/* How many bytes transport_write holds unsent. */
+size_t transport_pending(const struct transport *transport);
+
+/* Stops and goes on reading; not counted. A closed or ended read side stays so. */
+void transport_pause(struct transport *transport);
+void transport_resume(struct transport *transport);
+
+/* Half-closes once what is pending is sent: the peer sees our end of stream and may go on sending. */
+void transport_end_write(struct transport *transport);
+
+/*
+ * Closes in order: sends what is pending, ends our side, reads and drops until the peer ends too or
+ * linger_timeout. data_received is not called again. The first reason given is the one told.
+ */
+void transport_lose(struct transport *transport, enum reason reason);
+
+/* Closes at once with a reset; what is pending is dropped. */
+void transport_abort(struct transport *transport, enum reason reason);
+
+/*
+ * For a graceful stop: what the peer has sent so far is still read and handled, then its side counts
+ * as ended (read_ended is called) and, unless the protocol carries on by itself, so does ours.
+ */
+void transport_stop(struct transport *transport);
+
+/* The protocol's own state: state_size bytes, zeroed before connection_made. */
+void *transport_state(struct transport *transport);
+
+/* The settings, as the protocol's option table filled them. */
+const void *transport_settings(const struct transport *transport);
+
+struct factory *transport_factory(const struct transport *transport);
+struct endpoint *transport_endpoint(const struct transport *transport);
+struct reactor *transport_reactor(const struct transport *transport);
+
+/* Both sides have ended, or it was aborted: nothing can be sent or received any more. */
+bool transport_is_closed(const struct transport *transport);
+
+/* The peer's address; family 0 when it is a unix peer. */
+const union peer_address *transport_peer(const struct transport *transport);
+
+/* The peer's address as text, "tcp://192.0.2.1:1234" or "unix://"; valid until the thread's next call. */
+const char *transport_peer_text(const struct transport *transport);
+
+#endif
