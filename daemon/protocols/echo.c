@@ -41,7 +41,7 @@ echo_probe_check(const void *settings, const uint8_t *request, size_t request_le
 {
 	(void)settings;
 	size_t length = reply_length < request_length ? reply_length : request_length;
-	if (memcmp(reply, request, length) != 0)
+	if (length > 0 && memcmp(reply, request, length) != 0)
 		*failure = "other bytes came back than were sent";
 	else if (reply_length > request_length)
 		*failure = "more bytes came back than were sent";
