@@ -35,4 +35,57 @@ struct listener_settings {
 /* Their option table; fills a struct listener_settings. */
 extern const struct option listener_options[];
 
+struct connection_budget;
+struct counters;
+struct factory;
+struct own_addresses;
+struct port;
+struct reactor;
+
+/* Bound sockets. */
+struct port_list {
+	struct port **items;
+	size_t count;
+};
+
+/* What runs for one section of the configuration. All functions are for the control thread. */
+struct listener;
+
+/*
+ * Makes a listener that is not bound yet; it takes over the reference to factory (also on failure), and
+ * the settings live as long as that. predecessor, which may be NULL, is the listener of that name that
+ * it is to replace: limits and counters go on from there. NULL with errno.
+ */
+struct listener *listener_new(const struct listener_settings *settings, struct factory *factory,
+			      const struct listener *predecessor, struct connection_budget *budget,
+			      unsigned reactor_count);
+
+/*
+ * Binds every address, or takes the port from those known: running already, or passed. Nothing listens
+ * to it yet. Returns 0, or -1 and a sentence "tcp://127.0.0.1:80: bind: Permission denied" in error.
+ */
+int listener_bind(struct listener *listener, const struct port_list *known, char *error, size_t size);
+
+/*
+ * Starts to accept and to read; the addresses are the daemon's own datagram addresses. The sockets of a
+ * predecessor must be closed before. 0, or -1 with errno.
+ */
+int listener_open(struct listener *listener, struct reactor *const *reactors, size_t reactor_count,
+		  struct own_addresses *own);
+
+/* Stops accepting and reading. Connections go on. */
+void listener_close(struct listener *listener);
+
+/* Closes, gives the ports up and frees. */
+void listener_free(struct listener *listener);
+
+void listener_set_own(struct listener *listener, struct own_addresses *own);
+
+const char *listener_name(const struct listener *listener);
+const struct protocol *listener_protocol(const struct listener *listener);
+const struct port_list *listener_ports(const struct listener *listener);
+
+/* Adds what it has counted on a reactor; in that reactor's thread. */
+void listener_count(const struct listener *listener, unsigned reactor, struct counters *sum);
+
 #endif

@@ -10,6 +10,7 @@
 
 #include "net/wheel.h"
 
+struct endpoint;
 struct reactor;
 
 enum reactor_backend { REACTOR_AUTO, REACTOR_EPOLL, REACTOR_POLL, REACTOR_SELECT };
@@ -17,11 +18,7 @@ enum reactor_backend { REACTOR_AUTO, REACTOR_EPOLL, REACTOR_POLL, REACTOR_SELECT
 /* The names of the backends in the order of the enum, ending in NULL. */
 extern const char *const reactor_backend_names[];
 
-/*
- * What one recv(2) takes at most, and so what a peer that does not read can make us hold. With the
- * evbuffer's header it is 64 KiB.
- */
-enum { REACTOR_SCRATCH_SIZE = 64 * 1024 - 128 };
+enum { REACTOR_SCRATCH_SIZE = 2 * 1024 * 1024 };
 
 /* Makes a reactor that is not yet turning. NULL with errno set. */
 struct reactor *reactor_new(unsigned index, enum reactor_backend backend);
@@ -62,8 +59,15 @@ void reactor_call_wait(struct reactor *reactor, void (*fn)(void *arg), void *arg
 /* Milliseconds of the monotonic clock (coarse, a few ms). Any thread. */
 uint64_t reactor_now_ms(void);
 
-/* The scratch buffer of REACTOR_SCRATCH_SIZE bytes that a callback may use until it returns. */
+/* A buffer of REACTOR_SCRATCH_SIZE bytes, page-aligned, that a callback may use until it returns. */
 uint8_t *reactor_scratch(struct reactor *reactor);
+
+/* The head of the list of its endpoints, which endpoint.c keeps. */
+struct endpoint **reactor_endpoints(struct reactor *reactor);
+
+/* One thing kept with the reactor and freed with it, for the module that puts it there; NULL at first. */
+void *reactor_attachment(const struct reactor *reactor);
+void reactor_attach(struct reactor *reactor, void *attachment, void (*release)(void *attachment));
 
 /*
  * A descriptor or signal of the reactor's. As event_assign(3) and event_add(3); 0 or -1.

@@ -11,6 +11,7 @@
 
 struct endpoint;
 struct factory;
+struct protocol;
 struct reactor;
 struct transport;
 union peer_address;
@@ -27,10 +28,13 @@ union peer_address;
  */
 
 /*
- * Makes a transport of a connected stream socket, which it owns from here on (also on failure), and
- * calls connection_made. peer may be NULL. NULL with errno when there is no memory.
+ * Makes a transport of a connected stream socket, which it owns from here on (also on failure, when it
+ * is reset), and calls connection_made. It runs the protocol given: for an accepted connection the
+ * endpoint's own, else that of the client side of it (an upstream connection). peer may be NULL. NULL
+ * with errno when there is no memory.
  */
-struct transport *transport_new(struct endpoint *endpoint, int fd, const union peer_address *peer);
+struct transport *transport_new(struct endpoint *endpoint, const struct protocol *protocol, int fd,
+				const union peer_address *peer);
 
 /* Sends now what the socket takes and keeps a copy of the rest. Without memory the transport is aborted. */
 void transport_write(struct transport *transport, const void *bytes, size_t length);
@@ -40,6 +44,9 @@ void transport_write(struct transport *transport, const void *bytes, size_t leng
  * not all, `drained` is called once the socket takes more. 0 while transport_write's rest is unsent.
  */
 size_t transport_offer(struct transport *transport, const struct iovec *pieces, int count);
+
+/* Has `drained` called as soon as the socket takes more, in a later turn of the loop. */
+void transport_want_drained(struct transport *transport);
 
 /* How many bytes transport_write holds unsent. */
 size_t transport_pending(const struct transport *transport);
@@ -61,8 +68,8 @@ void transport_lose(struct transport *transport, enum reason reason);
 void transport_abort(struct transport *transport, enum reason reason);
 
 /*
- * For a graceful stop: what the peer has sent so far is still read and handled, then its side counts
- * as ended (read_ended is called) and, unless the protocol carries on by itself, so does ours.
+ * For a graceful stop: what the peer has sent so far is still read and handled, then the protocol's
+ * `stopping` is called, or transport_lose when it has none.
  */
 void transport_stop(struct transport *transport);
 
@@ -78,6 +85,12 @@ struct reactor *transport_reactor(const struct transport *transport);
 
 /* Both sides have ended, or it was aborted: nothing can be sent or received any more. */
 bool transport_is_closed(const struct transport *transport);
+
+/* The next transport of its endpoint, NULL at the end; endpoint->transports is the first. */
+struct transport *transport_next(const struct transport *transport);
+
+/* Whether it was accepted: it runs the protocol of its endpoint's factory. */
+bool transport_is_accepted(const struct transport *transport);
 
 /* The peer's address; family 0 when it is a unix peer. */
 const union peer_address *transport_peer(const struct transport *transport);

@@ -3,6 +3,7 @@
 #define TWINED_NET_WHEEL_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /*

@@ -1,0 +1,114 @@
+/* log.c - one line an event, to stderr or to the journal. */
+#include "base/log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { LINE_MAX_BYTES = 2048 };
+
+const char *const log_level_names[] = { "error", "warning", "notice", "info", "debug", NULL };
+
+/* syslog(3)'s numbers, which sd-daemon(3) reads from a line's "<N>" prefix. */
+static const int journal_priorities[] = { 3, 4, 5, 6, 7 };
+
+static atomic_int level_now = LEVEL_INFO;
+static bool to_journal;
+
+void
+log_open(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	struct stat stderr_stat;
+	uintmax_t device, inode;
+
+	to_journal = stream != NULL && sscanf(stream, "%ju:%ju", &device, &inode) == 2
+		     && fstat(STDERR_FILENO, &stderr_stat) == 0
+		     && device == stderr_stat.st_dev && inode == stderr_stat.st_ino;
+}
+
+void
+log_set_level(int level)
+{
+	if (level < LEVEL_ERROR)
+		level = LEVEL_ERROR;
+	if (level > LEVEL_DEBUG)
+		level = LEVEL_DEBUG;
+	atomic_store_explicit(&level_now, level, memory_order_relaxed);
+}
+
+bool
+log_enabled(enum log_level level)
+{
+	return (int)level <= atomic_load_explicit(&level_now, memory_order_relaxed);
+}
+
+/* How many bytes the valid UTF-8 sequence of a character above U+009F has, 0 if there is none. */
+static size_t
+utf8_length(const unsigned char *text)
+{
+	size_t length = text[0] >= 0xf0 && text[0] <= 0xf4   ? 4
+			: text[0] >= 0xe0 && text[0] < 0xf0  ? 3
+			: text[0] >= 0xc2 && text[0] <= 0xdf ? 2
+							     : 0;
+
+	for (size_t i = 1; i < length; i++)
+		if ((text[i] & 0xc0) != 0x80)
+			return 0;
+	if ((text[0] == 0xc2 && text[1] < 0xa0) || (text[0] == 0xe0 && text[1] < 0xa0)
+	    || (text[0] == 0xed && text[1] > 0x9f) || (text[0] == 0xf0 && text[1] < 0x90)
+	    || (text[0] == 0xf4 && text[1] > 0x8f))
+		return 0;
+	return length;
+}
+
+/* Copies text with everything escaped that could forge or break a line; returns the length. */
+static size_t
+escape(const char *text, char *line, size_t size)
+{
+	static const char hex[] = "0123456789abcdef";
+	size_t used = 0;
+
+	for (const unsigned char *at = (const unsigned char *)text; *at != '\0' && used + 5 < size;) {
+		size_t length = *at >= 0x20 && *at < 0x7f ? 1 : utf8_length(at);
+
+		if (length == 0) {
+			line[used++] = '\\';
+			line[used++] = 'x';
+			line[used++] = hex[*at >> 4];
+			line[used++] = hex[*at++ & 15];
+			continue;
+		}
+		while (length-- > 0)
+			line[used++] = (char)*at++;
+	}
+	return used;
+}
+
+void
+log_line(enum log_level level, const char *format, ...)
+{
+	char text[LINE_MAX_BYTES], line[LINE_MAX_BYTES + 64];
+	va_list arguments;
+	size_t used = 0;
+
+	if (!log_enabled(level))
+		return;
+	va_start(arguments, format);
+	vsnprintf(text, sizeof text, format, arguments);
+	va_end(arguments);
+	if (to_journal)
+		used = (size_t)snprintf(line, sizeof line, "<%d>", journal_priorities[level]);
+	else
+		used = (size_t)snprintf(line, sizeof line, "twined: %s: ", log_level_names[level]);
+	used += escape(text, line + used, sizeof line - 1 - used);
+	line[used++] = '\n';
+	/* One write(2), so that threads do not mix their lines; a full or closed stderr loses the line. */
+	while (write(STDERR_FILENO, line, used) < 0 && errno == EINTR)
+		;
+}

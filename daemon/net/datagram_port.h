@@ -1,0 +1,46 @@
+/* datagram_port.h - takes the datagrams of a bound socket on one reactor, in batches, and sends replies. */
+#ifndef TWINED_NET_DATAGRAM_PORT_H
+#define TWINED_NET_DATAGRAM_PORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "net/address.h"
+
+struct factory;
+struct listener_settings;
+struct port;
+struct reactor;
+struct tally;
+struct datagram_port;
+
+/*
+ * Every datagram address the daemon itself is bound to, so that it never answers itself. Immutable;
+ * references are counted, from any thread.
+ */
+struct own_addresses;
+
+/* Of the bound sockets given; one bound to every address stands for all this machine has. NULL: errno. */
+struct own_addresses *own_addresses_new(const struct port *const *ports, size_t count);
+struct own_addresses *own_addresses_ref(struct own_addresses *own);
+void own_addresses_unref(struct own_addresses *own);
+bool own_addresses_have(const struct own_addresses *own, const struct sockaddr_any *address);
+
+/*
+ * Makes a datagram port that does not read yet; as acceptor_new of acceptor.h. These are for the
+ * control thread.
+ */
+struct datagram_port *datagram_port_new(const struct port *port, const struct listener_settings *settings,
+					struct factory *factory, struct tally *tally,
+					struct own_addresses *own, struct reactor *reactor);
+
+/* Begins to read: 0, or -1 with errno. */
+int datagram_port_open(struct datagram_port *port);
+
+/* Has it use a new set of our own addresses. */
+void datagram_port_set_own(struct datagram_port *port, struct own_addresses *own);
+
+/* Stops reading and frees the port. */
+void datagram_port_close(struct datagram_port *port);
+
+#endif

@@ -1,0 +1,42 @@
+/* endpoint.h - what all connections of one listener (or connector) on one reactor have in common. */
+#ifndef TWINED_NET_ENDPOINT_H
+#define TWINED_NET_ENDPOINT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "net/address.h"
+
+struct counters;
+struct factory;
+struct reactor;
+struct transport;
+
+struct endpoint {
+	struct endpoint *next, **link;	/* among those of its reactor */
+	struct reactor *reactor;
+	struct factory *factory;
+	const char *name;		/* for the log: "echo tcp://127.0.0.1:7007" */
+	enum address_kind kind;
+	int64_t idle_timeout_ms, write_timeout_ms, linger_timeout_ms;	/* 0: off */
+	struct counters *counters;
+	struct transport *transports;	/* all of them, those accepted and those dialled on behalf of them */
+	/* An accepted transport has gone (after its connection_lost); may be NULL. */
+	void (*transport_gone)(struct endpoint *endpoint, const struct transport *transport);
+	/* The last transport has gone; may be NULL. The endpoint may be freed in it. */
+	void (*all_gone)(struct endpoint *endpoint);
+};
+
+/* Enters an endpoint into its reactor's list, and takes it out; in the reactor's thread. */
+void endpoint_enter(struct endpoint *endpoint);
+void endpoint_leave(struct endpoint *endpoint);
+
+/*
+ * For all connections of a reactor, in its thread: lets them stop in order (transport_stop), resets
+ * them with REASON_SHUTDOWN, or counts them.
+ */
+void endpoints_stop(struct reactor *reactor);
+void endpoints_abort(struct reactor *reactor);
+size_t endpoints_count(struct reactor *reactor);
+
+#endif

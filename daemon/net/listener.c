@@ -1,0 +1,271 @@
+/* listener.c - binds addresses to a factory, and opens an acceptor or a datagram port on each. */
+#include "net/listener.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "net/acceptor.h"
+#include "net/datagram_port.h"
+#include "net/factory.h"
+#include "net/limits.h"
+#include "net/port.h"
+#include "net/tally.h"
+
+/* What takes from a port: one of the two. */
+struct intake {
+	struct acceptor *acceptor;
+	struct datagram_port *datagram_port;
+};
+
+struct listener {
+	const struct listener_settings *settings;
+	struct factory *factory;
+	struct limits *limits;
+	struct tally *tally;
+	struct port_list ports;
+	struct intake *intakes;		/* one a port, while open */
+};
+
+struct listener *
+listener_new(const struct listener_settings *settings, struct factory *factory,
+	     const struct listener *predecessor, struct connection_budget *budget,
+	     unsigned reactor_count)
+{
+	struct listener *listener = calloc(1, sizeof *listener);
+
+	if (listener == NULL) {
+		factory_unref(factory);
+		return NULL;
+	}
+	listener->settings = settings;
+	listener->factory = factory;
+	listener->limits = predecessor != NULL ? limits_ref(predecessor->limits)
+					       : limits_new(settings, budget);
+	listener->tally = predecessor != NULL ? tally_ref(predecessor->tally) : tally_new(reactor_count);
+	if (listener->limits == NULL || listener->tally == NULL) {
+		listener_free(listener);
+		errno = ENOMEM;
+		return NULL;
+	}
+	return listener;
+}
+
+static struct port *
+port_find(const struct port_list *known, const char *key, size_t *from)
+{
+	for (; *from < known->count; (*from)++)
+		if (strcmp(known->items[*from]->key, key) == 0)
+			return known->items[(*from)++];
+	return NULL;
+}
+
+/* Takes over a reference to a port. 0, or -1 without memory. */
+static int
+listener_add_port(struct listener *listener, struct port *port)
+{
+	struct port_list *ports = &listener->ports;
+	struct port **items = realloc(ports->items, (ports->count + 1) * sizeof *items);
+
+	if (items == NULL) {
+		port_unref(port);
+		return -1;
+	}
+	ports->items = items;
+	ports->items[ports->count++] = port;
+	return 0;
+}
+
+/* All passed sockets of that name. NULL, or a sentence. */
+static const char *
+listener_claim(struct listener *listener, const struct port_list *known, const char *key)
+{
+	struct port *port;
+	size_t from = 0, claimed = 0;
+
+	while ((port = port_find(known, key, &from)) != NULL) {
+		unsigned needs = address_is_datagram(port->kind) ? PROTOCOL_DATAGRAM : PROTOCOL_STREAM;
+
+		if (!(listener_protocol(listener)->transports & needs))
+			return "the protocol does not serve the kind of socket that was passed";
+		if (listener_add_port(listener, port_ref(port)) < 0)
+			return strerror(ENOMEM);
+		claimed++;
+	}
+	return claimed > 0 ? NULL : "no socket with this FileDescriptorName= was passed";
+}
+
+/* Binds one socket address, or takes it from the known. NULL, or a sentence. */
+static const char *
+listener_bind_one(struct listener *listener, const struct port_list *known,
+		  const struct address *address, const struct sockaddr_any *found)
+{
+	char text[ADDRESS_TEXT_MAX], key[ADDRESS_TEXT_MAX + 64];
+	bool any = address->host != NULL && strcmp(address->host, "*") == 0;
+	bool any_port = address->service != NULL && found->u.in.sin_port == 0;
+	struct port *port;
+	const char *error;
+	size_t from = 0;
+
+	address_format(address->kind, &found->u.sa, found->length, text);
+	/* A port number that the system picks is the listener's own, once it is picked. */
+	snprintf(key, sizeof key, "%s%s%s%s", any_port ? listener_name(listener) : "", any_port ? " " : "",
+		 text, any ? " any" : "");
+	port = port_find(known, key, &from);
+	if (port != NULL)
+		return listener_add_port(listener, port_ref(port)) < 0 ? strerror(ENOMEM) : NULL;
+	error = port_open(address->kind, found, any, key, listener->settings, &port);
+	if (error != NULL)
+		return error;
+	return listener_add_port(listener, port) < 0 ? strerror(ENOMEM) : NULL;
+}
+
+/* Binds all that an address stands for. NULL, or a sentence. */
+static const char *
+listener_bind_address(struct listener *listener, const struct port_list *known,
+		      const struct address *address)
+{
+	struct sockaddr_any *found = NULL;
+	const char *error;
+	size_t count = 0;
+
+	if (address->kind == ADDRESS_SYSTEMD)
+		return listener_claim(listener, known, address->text);
+	error = address_resolve(address, &found, &count);
+	for (size_t i = 0; error == NULL && i < count; i++)
+		error = listener_bind_one(listener, known, address, &found[i]);
+	free(found);
+	return error;
+}
+
+int
+listener_bind(struct listener *listener, const struct port_list *known, char *error, size_t size)
+{
+	const struct address_list *addresses = &listener->settings->listen;
+
+	for (size_t i = 0; i < addresses->count; i++) {
+		const char *sentence = listener_bind_address(listener, known, &addresses->items[i]);
+
+		if (sentence != NULL) {
+			snprintf(error, size, "%s: %s", addresses->items[i].text, sentence);
+			return -1;
+		}
+	}
+	return 0;
+}
+
+/* Which of the reactors is the first for a listener: those of many listeners are spread evenly. */
+static size_t
+home_reactor(const struct listener *listener, size_t reactor_count)
+{
+	uint32_t hash = 2166136261;
+
+	for (const char *at = listener_name(listener); *at != '\0'; at++)
+		hash = (hash ^ (uint8_t)*at) * 16777619;
+	return hash % reactor_count;
+}
+
+static int
+intake_open(struct listener *listener, struct intake *intake, struct port *port,
+	    struct reactor *const *reactors, size_t reactor_count, struct own_addresses *own)
+{
+	const char *error = port_apply(port, listener->settings);
+
+	if (error != NULL)
+		log_warning("%s %s: %s", listener_name(listener), port->text, error);
+	if (address_is_datagram(port->kind)) {
+		intake->datagram_port = datagram_port_new(port, listener->settings, listener->factory,
+							  listener->tally, own, reactors[0]);
+		return intake->datagram_port == NULL ? -1 : datagram_port_open(intake->datagram_port);
+	}
+	intake->acceptor = acceptor_new(port, listener->settings, listener->factory, listener->limits,
+					listener->tally, reactors, reactor_count);
+	return intake->acceptor == NULL ? -1 : acceptor_open(intake->acceptor);
+}
+
+int
+listener_open(struct listener *listener, struct reactor *const *reactors, size_t reactor_count,
+	      struct own_addresses *own)
+{
+	struct reactor **turn = calloc(reactor_count, sizeof *turn);
+	size_t home = home_reactor(listener, reactor_count);
+	int result = -1;
+
+	listener->intakes = calloc(listener->ports.count, sizeof *listener->intakes);
+	if (turn == NULL || listener->intakes == NULL) {
+		errno = ENOMEM;
+		goto out;
+	}
+	for (size_t i = 0; i < reactor_count; i++)
+		turn[i] = reactors[(home + i) % reactor_count];
+	limits_set(listener->limits, listener->settings);
+	for (size_t i = 0; i < listener->ports.count; i++)
+		if (intake_open(listener, &listener->intakes[i], listener->ports.items[i], turn,
+				listener_protocol(listener)->one_reactor ? 1 : reactor_count, own)
+		    < 0)
+			goto out;
+	result = 0;
+out:
+	free(turn);
+	return result;
+}
+
+void
+listener_close(struct listener *listener)
+{
+	for (size_t i = 0; listener->intakes != NULL && i < listener->ports.count; i++) {
+		acceptor_close(listener->intakes[i].acceptor);
+		datagram_port_close(listener->intakes[i].datagram_port);
+	}
+	free(listener->intakes);
+	listener->intakes = NULL;
+}
+
+void
+listener_free(struct listener *listener)
+{
+	if (listener == NULL)
+		return;
+	listener_close(listener);
+	for (size_t i = 0; i < listener->ports.count; i++)
+		port_unref(listener->ports.items[i]);
+	free(listener->ports.items);
+	limits_unref(listener->limits);
+	tally_unref(listener->tally);
+	factory_unref(listener->factory);
+	free(listener);
+}
+
+void
+listener_set_own(struct listener *listener, struct own_addresses *own)
+{
+	for (size_t i = 0; listener->intakes != NULL && i < listener->ports.count; i++)
+		if (listener->intakes[i].datagram_port != NULL)
+			datagram_port_set_own(listener->intakes[i].datagram_port, own);
+}
+
+const char *
+listener_name(const struct listener *listener)
+{
+	return factory_name(listener->factory);
+}
+
+const struct protocol *
+listener_protocol(const struct listener *listener)
+{
+	return factory_protocol(listener->factory);
+}
+
+const struct port_list *
+listener_ports(const struct listener *listener)
+{
+	return &listener->ports;
+}
+
+void
+listener_count(const struct listener *listener, unsigned reactor, struct counters *sum)
+{
+	counters_add(sum, tally_counters(listener->tally, reactor));
+}

@@ -1,0 +1,282 @@
+/* port.c - a bound socket: opened or passed to us, kept over reloads, its unix path removed with it. */
+#include "net/port.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "net/listener.h"
+
+static char sentence[256];
+
+/* "what: why", for the caller of the public function. */
+static const char *
+failure(const char *what, int error)
+{
+	snprintf(sentence, sizeof sentence, "%s: %s", what, strerror(error));
+	return sentence;
+}
+
+/* The path of a unix socket in the file system, NULL for any other address. */
+static const char *
+unix_path(const struct sockaddr_any *address)
+{
+	if (address->u.sa.sa_family != AF_UNIX || address->u.un.sun_path[0] == '\0')
+		return NULL;
+	return address->u.un.sun_path;
+}
+
+/* Whether somebody answers at a unix socket: a sentence if so (or if that cannot be known), else NULL. */
+static const char *
+unix_live(const struct sockaddr_any *address, int type)
+{
+	int fd = socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int result, error;
+
+	if (fd < 0)
+		return failure("socket", errno);
+	result = connect(fd, &address->u.sa, address->length);
+	error = errno;
+	close(fd);
+	if (result < 0 && error == ECONNREFUSED)
+		return NULL;
+	if (result < 0 && error != EAGAIN && error != EPROTOTYPE)
+		return failure("the socket that is there cannot be tried", error);
+	return "another process is listening there";
+}
+
+/* Removes the socket file that a dead process of ours has left; anything else stays: a sentence. */
+static const char *
+unix_remove_stale(const struct sockaddr_any *address, int type)
+{
+	const char *path = unix_path(address), *live;
+	struct stat status;
+
+	if (lstat(path, &status) < 0)
+		return errno == ENOENT ? NULL : failure("lstat", errno);
+	if (!S_ISSOCK(status.st_mode))
+		return "something that is not a socket is there, and is left as it is";
+	if (status.st_uid != geteuid())
+		return "a socket of another user is there, and is left as it is";
+	live = unix_live(address, type);
+	if (live != NULL)
+		return live;
+	if (unlink(path) < 0 && errno != ENOENT)
+		return failure("removing a stale socket", errno);
+	return NULL;
+}
+
+/* Binds a unix socket, over a stale one where need be. */
+static const char *
+unix_bind(struct port *port, const struct sockaddr_any *address, int type)
+{
+	const char *stale;
+	struct stat status;
+	mode_t mask;
+	int result;
+
+	for (int tries = 0;; tries++) {
+		/* Nobody may connect before mode and owner are set. */
+		mask = umask(0177);
+		result = bind(port->fd, &address->u.sa, address->length);
+		umask(mask);
+		if (result == 0)
+			break;
+		if (errno != EADDRINUSE || unix_path(address) == NULL || tries > 0)
+			return failure("bind", errno);
+		stale = unix_remove_stale(address, type);
+		if (stale != NULL)
+			return stale;
+	}
+	if (unix_path(address) != NULL && lstat(unix_path(address), &status) == 0) {
+		port->device = status.st_dev;
+		port->inode = status.st_ino;
+	}
+	return NULL;
+}
+
+static int
+set_option(int fd, int level, int name, int value)
+{
+	return setsockopt(fd, level, name, &value, sizeof value);
+}
+
+/* Notes what is bound: the address with the port that the system has picked. */
+static const char *
+port_note_bound(struct port *port)
+{
+	char text[ADDRESS_TEXT_MAX];
+	const struct sockaddr_any *bound = &port->bound;
+
+	port->bound.length = sizeof port->bound.u;
+	if (getsockname(port->fd, &port->bound.u.sa, &port->bound.length) < 0)
+		return failure("getsockname", errno);
+	port->sends_source = port->kind == ADDRESS_UDP
+			     && ((bound->u.sa.sa_family == AF_INET
+				  && bound->u.in.sin_addr.s_addr == htonl(INADDR_ANY))
+				 || (bound->u.sa.sa_family == AF_INET6
+				     && IN6_IS_ADDR_UNSPECIFIED(&bound->u.in6.sin6_addr)));
+	if (port->sends_source) {
+		set_option(port->fd, IPPROTO_IP, IP_PKTINFO, 1);
+		if (bound->u.sa.sa_family == AF_INET6)
+			set_option(port->fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+	}
+	address_format(port->kind, &bound->u.sa, bound->length, text);
+	port->text = strdup(text);
+	return port->text == NULL ? failure("memory", ENOMEM) : NULL;
+}
+
+const char *
+port_apply(struct port *port, const struct listener_settings *settings)
+{
+	const char *path = unix_path(&port->bound);
+
+	if (port->kind == ADDRESS_TCP) {
+		/* Accepted connections inherit these from the listening socket. */
+		if (set_option(port->fd, IPPROTO_TCP, TCP_NODELAY, 1) < 0
+		    || set_option(port->fd, SOL_SOCKET, SO_KEEPALIVE, settings->keepalive != 0) < 0)
+			return failure("setsockopt", errno);
+	}
+	if (path != NULL && !port->passed) {
+		uid_t uid = settings->socket_user == OPTION_AUTO ? (uid_t)-1
+								 : (uid_t)settings->socket_user;
+		gid_t gid = settings->socket_group == OPTION_AUTO ? (gid_t)-1
+								  : (gid_t)settings->socket_group;
+
+		if ((uid != (uid_t)-1 || gid != (gid_t)-1) && lchown(path, uid, gid) < 0)
+			return failure("socket_user, socket_group", errno);
+		if (chmod(path, (mode_t)settings->socket_mode) < 0)
+			return failure("socket_mode", errno);
+	}
+	if (!address_is_datagram(port->kind) && listen(port->fd, (int)settings->backlog) < 0)
+		return failure("listen", errno);
+	return NULL;
+}
+
+static struct port *
+port_new(enum address_kind kind, const char *key)
+{
+	struct port *port = calloc(1, sizeof *port);
+
+	if (port == NULL)
+		return NULL;
+	port->refs = 1;
+	port->fd = -1;
+	port->kind = kind;
+	port->key = strdup(key);
+	if (port->key == NULL) {
+		free(port);
+		return NULL;
+	}
+	return port;
+}
+
+/* Makes and binds the socket. */
+static const char *
+port_bind(struct port *port, const struct sockaddr_any *address, bool any)
+{
+	int type = address_is_datagram(port->kind) ? SOCK_DGRAM : SOCK_STREAM;
+	int family = address->u.sa.sa_family;
+
+	port->fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (port->fd < 0)
+		return failure("socket", errno);
+	if (family == AF_UNIX)
+		return unix_bind(port, address, type);
+	if (type == SOCK_STREAM && set_option(port->fd, SOL_SOCKET, SO_REUSEADDR, 1) < 0)
+		return failure("setsockopt", errno);
+	if (family == AF_INET6 && set_option(port->fd, IPPROTO_IPV6, IPV6_V6ONLY, !any) < 0)
+		return failure("setsockopt", errno);
+	if (bind(port->fd, &address->u.sa, address->length) < 0)
+		return failure("bind", errno);
+	return NULL;
+}
+
+const char *
+port_open(enum address_kind kind, const struct sockaddr_any *address, bool any, const char *key,
+	  const struct listener_settings *settings, struct port **result)
+{
+	struct port *port = port_new(kind, key);
+	const char *error;
+
+	if (port == NULL)
+		return failure("memory", ENOMEM);
+	error = port_bind(port, address, any);
+	if (error == NULL)
+		error = port_note_bound(port);
+	if (error == NULL)
+		error = port_apply(port, settings);
+	if (error != NULL) {
+		port_unref(port);
+		return error;
+	}
+	*result = port;
+	return NULL;
+}
+
+const char *
+port_adopt(int fd, const char *key, struct port **result)
+{
+	int domain = 0, type = 0, listening = 0;
+	socklen_t length = sizeof(int);
+	struct port *port;
+	const char *error;
+	enum address_kind kind;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) < 0
+	    || getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) < 0
+	    || getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) < 0)
+		return failure("the passed descriptor is not a socket", errno);
+	if (type == SOCK_STREAM && !listening)
+		return "the passed socket does not listen (Accept=yes is not supported)";
+	if ((type != SOCK_STREAM && type != SOCK_DGRAM)
+	    || (domain != AF_INET && domain != AF_INET6 && domain != AF_UNIX))
+		return "the passed socket is neither a TCP, a UDP nor a unix socket";
+	kind = domain == AF_UNIX ? (type == SOCK_STREAM ? ADDRESS_UNIX : ADDRESS_UNIXGRAM)
+				 : (type == SOCK_STREAM ? ADDRESS_TCP : ADDRESS_UDP);
+	/* systemd passes the socket of a unit that was started before as it was then: set both again. */
+	if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+		return failure("fcntl", errno);
+	port = port_new(kind, key);
+	if (port == NULL)
+		return failure("memory", ENOMEM);
+	port->fd = fd;
+	port->passed = true;
+	error = port_note_bound(port);
+	if (error != NULL) {
+		port->fd = -1;
+		port_unref(port);
+		return error;
+	}
+	*result = port;
+	return NULL;
+}
+
+struct port *
+port_ref(struct port *port)
+{
+	port->refs++;
+	return port;
+}
+
+void
+port_unref(struct port *port)
+{
+	struct stat status;
+
+	if (port == NULL || --port->refs > 0)
+		return;
+	if (port->inode != 0 && lstat(unix_path(&port->bound), &status) == 0
+	    && status.st_dev == port->device && status.st_ino == port->inode)
+		unlink(unix_path(&port->bound));
+	if (port->fd >= 0)
+		close(port->fd);
+	free(port->text);
+	free(port->key);
+	free(port);
+}

@@ -1,0 +1,45 @@
+/* port.h - a bound socket: opened or passed to us, kept over reloads, its unix path removed with it. */
+#ifndef TWINED_NET_PORT_H
+#define TWINED_NET_PORT_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "net/address.h"
+
+struct listener_settings;
+
+/* Counted references, of one thread only: whoever binds and unbinds. */
+struct port {
+	unsigned refs;
+	int fd;
+	enum address_kind kind;		/* never ADDRESS_SYSTEMD: of a passed socket, what it is */
+	char *key;			/* what was asked for; equal keys are the same port */
+	char *text;			/* what is bound: "tcp://127.0.0.1:7007", with the real port */
+	struct sockaddr_any bound;
+	bool passed;			/* by systemd: its unix path is not ours to remove */
+	bool sends_source;		/* bound to every address: replies must name theirs */
+	dev_t device;			/* of the unix path we made, inode 0: none */
+	ino_t inode;
+};
+
+/*
+ * Binds a socket and (a stream) listens. any: both families, for "*". Returns NULL and a port with one
+ * reference, or a sentence such as "bind: Address already in use", valid until the next call.
+ * A stale unix socket of ours is replaced; a live or a foreign one, or another file, is not touched.
+ */
+const char *port_open(enum address_kind kind, const struct sockaddr_any *address, bool any,
+		      const char *key, const struct listener_settings *settings, struct port **port);
+
+/* Takes over a passed socket; as port_open. On an error the descriptor stays the caller's. */
+const char *port_adopt(int fd, const char *key, struct port **port);
+
+/* Sets what of the settings belongs to the socket: backlog, keep-alive, mode and owner. As port_open. */
+const char *port_apply(struct port *port, const struct listener_settings *settings);
+
+struct port *port_ref(struct port *port);
+
+/* The last reference closes the socket and removes its path, if that is still the one it made. */
+void port_unref(struct port *port);
+
+#endif

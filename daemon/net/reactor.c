@@ -1,0 +1,429 @@
+/* reactor.c - one event loop in one thread: descriptors, deadlines, calls from other threads. */
+#include "net/reactor.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+const char *const reactor_backend_names[] = { "auto", "epoll", "poll", "select", NULL };
+
+/* A call from another thread, in a list until its turn comes. */
+struct call {
+	struct call *next;
+	void (*fn)(void *arg);
+	void *arg;
+	bool allocated;
+};
+
+struct reactor {
+	struct event_base *base;
+	unsigned index;
+	pthread_t thread;
+	bool started;
+
+	struct wheel wheel;
+	struct event wheel_event;
+	uint64_t wheel_at_ms;		/* when wheel_event fires; 0: it is not set */
+
+	struct event deferred_event;
+	struct deferred *deferred, **deferred_end;
+
+	int wake_fd;
+	struct event wake_event;
+	pthread_mutex_t calls_mutex;
+	struct call *calls, **calls_end;
+
+	struct endpoint *endpoints;
+	void *attachment;
+	void (*attachment_release)(void *attachment);
+	uint8_t *scratch;		/* mapped: a page that is never used costs nothing */
+};
+
+uint64_t
+reactor_now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Lets wheel_event fire when the next slot of the wheel is due. */
+static void
+wheel_arm(struct reactor *reactor, uint64_t now_ms)
+{
+	int64_t wait_ms = wheel_wait_ms(&reactor->wheel, now_ms);
+	struct timeval wait;
+
+	if (wait_ms < 0)
+		return;
+	if (reactor->wheel_at_ms != 0 && reactor->wheel_at_ms <= now_ms + (uint64_t)wait_ms)
+		return;
+	reactor->wheel_at_ms = now_ms + (uint64_t)wait_ms;
+	wait.tv_sec = wait_ms / 1000;
+	wait.tv_usec = wait_ms % 1000 * 1000;
+	if (event_add(&reactor->wheel_event, &wait) != 0) {
+		/* No memory for the heap of timers, whose one entry is reserved in reactor_new. */
+		log_error("reactor %u: cannot set a timer", reactor->index);
+		abort();
+	}
+}
+
+static void
+wheel_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct reactor *reactor = arg;
+	uint64_t now_ms = reactor_now_ms();
+	struct wheel_timer *timer;
+
+	(void)fd;
+	(void)what;
+	reactor->wheel_at_ms = 0;
+	while ((timer = wheel_due(&reactor->wheel, now_ms)) != NULL) {
+		struct deadline *deadline = (struct deadline *)timer;
+
+		deadline->fn(deadline->arg);
+	}
+	wheel_arm(reactor, now_ms);
+}
+
+static void
+deferred_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct reactor *reactor = arg;
+
+	(void)fd;
+	(void)what;
+	while (reactor->deferred != NULL) {
+		struct deferred *first = reactor->deferred;
+
+		reactor->deferred = first->next;
+		if (reactor->deferred == NULL)
+			reactor->deferred_end = &reactor->deferred;
+		first->next = NULL;
+		first->fn(first);
+	}
+}
+
+/* Runs the calls that other threads have left, in their order. */
+static void
+calls_run(struct reactor *reactor)
+{
+	struct call *calls;
+
+	pthread_mutex_lock(&reactor->calls_mutex);
+	calls = reactor->calls;
+	reactor->calls = NULL;
+	reactor->calls_end = &reactor->calls;
+	pthread_mutex_unlock(&reactor->calls_mutex);
+	while (calls != NULL) {
+		struct call *call = calls;
+		bool allocated = call->allocated;
+
+		calls = call->next;
+		call->fn(call->arg);	/* one that is waited for is gone after this */
+		if (allocated)
+			free(call);
+	}
+}
+
+static void
+wake_cb(evutil_socket_t fd, short what, void *arg)
+{
+	uint64_t count;
+
+	(void)what;
+	if (read(fd, &count, sizeof count) > 0)
+		calls_run(arg);
+}
+
+static struct event_base *
+base_new(enum reactor_backend backend)
+{
+	struct event_config *config = event_config_new();
+	struct event_base *base = NULL;
+
+	if (config == NULL)
+		return NULL;
+	for (unsigned i = REACTOR_EPOLL; backend != REACTOR_AUTO && reactor_backend_names[i] != NULL; i++)
+		if (i != backend)
+			event_config_avoid_method(config, reactor_backend_names[i]);
+	/*
+	 * Each base is touched by its own thread only: no locks. The change list folds the changes of
+	 * interest within a turn into one epoll_ctl, or into none; it is safe because no descriptor of
+	 * ours that is watched has a duplicate in this process.
+	 */
+	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST
+					      | EVENT_BASE_FLAG_IGNORE_ENV);
+	base = event_base_new_with_config(config);
+	event_config_free(config);
+	return base;
+}
+
+struct reactor *
+reactor_new(unsigned index, enum reactor_backend backend)
+{
+	struct reactor *reactor = calloc(1, sizeof *reactor);
+
+	if (reactor == NULL)
+		return NULL;
+	reactor->index = index;
+	wheel_init(&reactor->wheel, reactor_now_ms());
+	reactor->deferred_end = &reactor->deferred;
+	reactor->calls_end = &reactor->calls;
+	pthread_mutex_init(&reactor->calls_mutex, NULL);
+	reactor->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	reactor->base = base_new(backend);
+	reactor->scratch = mmap(NULL, REACTOR_SCRATCH_SIZE, PROT_READ | PROT_WRITE,
+				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (reactor->wake_fd < 0 || reactor->base == NULL || reactor->scratch == MAP_FAILED) {
+		int error = reactor->base == NULL ? ENOSYS : errno;
+
+		reactor_free(reactor);
+		errno = error;
+		return NULL;
+	}
+	event_assign(&reactor->wheel_event, reactor->base, -1, 0, wheel_cb, reactor);
+	event_assign(&reactor->deferred_event, reactor->base, -1, 0, deferred_cb, reactor);
+	if (reactor_watch(reactor, &reactor->wake_event, reactor->wake_fd, EV_READ | EV_PERSIST, wake_cb,
+			  reactor)
+	    != 0) {
+		reactor_free(reactor);
+		errno = ENOMEM;
+		return NULL;
+	}
+	return reactor;
+}
+
+void
+reactor_free(struct reactor *reactor)
+{
+	if (reactor->base != NULL) {
+		calls_run(reactor);
+		deferred_cb(-1, 0, reactor);
+		event_base_free(reactor->base);
+	}
+	if (reactor->attachment != NULL)
+		reactor->attachment_release(reactor->attachment);
+	if (reactor->scratch != MAP_FAILED)
+		munmap(reactor->scratch, REACTOR_SCRATCH_SIZE);
+	if (reactor->wake_fd >= 0)
+		close(reactor->wake_fd);
+	pthread_mutex_destroy(&reactor->calls_mutex);
+	free(reactor);
+}
+
+void
+reactor_run(struct reactor *reactor)
+{
+	event_base_loop(reactor->base, EVLOOP_NO_EXIT_ON_EMPTY);
+}
+
+static void *
+reactor_main(void *arg)
+{
+	reactor_run(arg);
+	return NULL;
+}
+
+int
+reactor_start(struct reactor *reactor)
+{
+	sigset_t all, before;
+	int error;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	error = pthread_create(&reactor->thread, NULL, reactor_main, reactor);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (error != 0) {
+		errno = error;
+		return -1;
+	}
+	reactor->started = true;
+	return 0;
+}
+
+static void
+stop_call(void *arg)
+{
+	struct reactor *reactor = arg;
+
+	event_base_loopbreak(reactor->base);
+}
+
+void
+reactor_stop(struct reactor *reactor)
+{
+	if (reactor_call(reactor, stop_call, reactor) != 0)
+		abort();	/* there is no other way to end in order */
+}
+
+void
+reactor_join(struct reactor *reactor)
+{
+	if (!reactor->started)
+		return;
+	pthread_join(reactor->thread, NULL);
+	reactor->started = false;
+}
+
+unsigned
+reactor_index(const struct reactor *reactor)
+{
+	return reactor->index;
+}
+
+const char *
+reactor_backend_name(const struct reactor *reactor)
+{
+	return event_base_get_method(reactor->base);
+}
+
+/* Queues a call and wakes the reactor. */
+static void
+call_queue(struct reactor *reactor, struct call *call)
+{
+	uint64_t one = 1;
+	bool first;
+
+	call->next = NULL;
+	pthread_mutex_lock(&reactor->calls_mutex);
+	first = reactor->calls == NULL;
+	*reactor->calls_end = call;
+	reactor->calls_end = &call->next;
+	pthread_mutex_unlock(&reactor->calls_mutex);
+	/* Whoever queued the first has woken the reactor for those that follow. */
+	while (first && write(reactor->wake_fd, &one, sizeof one) < 0 && errno == EINTR)
+		;
+}
+
+int
+reactor_call(struct reactor *reactor, void (*fn)(void *arg), void *arg)
+{
+	struct call *call = malloc(sizeof *call);
+
+	if (call == NULL)
+		return -1;
+	*call = (struct call){ .fn = fn, .arg = arg, .allocated = true };
+	call_queue(reactor, call);
+	return 0;
+}
+
+/* A call that somebody waits for. */
+struct waiting_call {
+	struct call call;
+	void (*fn)(void *arg);
+	void *arg;
+	pthread_mutex_t mutex;
+	pthread_cond_t returned;
+	bool done;
+};
+
+static void
+waiting_call_run(void *arg)
+{
+	struct waiting_call *waiting = arg;
+
+	waiting->fn(waiting->arg);
+	pthread_mutex_lock(&waiting->mutex);
+	waiting->done = true;
+	pthread_cond_signal(&waiting->returned);
+	pthread_mutex_unlock(&waiting->mutex);
+}
+
+void
+reactor_call_wait(struct reactor *reactor, void (*fn)(void *arg), void *arg)
+{
+	struct waiting_call waiting = { .fn = fn, .arg = arg };
+
+	if (!reactor->started || pthread_equal(reactor->thread, pthread_self())) {
+		fn(arg);
+		return;
+	}
+	waiting.call = (struct call){ .fn = waiting_call_run, .arg = &waiting };
+	pthread_mutex_init(&waiting.mutex, NULL);
+	pthread_cond_init(&waiting.returned, NULL);
+	call_queue(reactor, &waiting.call);
+	pthread_mutex_lock(&waiting.mutex);
+	while (!waiting.done)
+		pthread_cond_wait(&waiting.returned, &waiting.mutex);
+	pthread_mutex_unlock(&waiting.mutex);
+	pthread_cond_destroy(&waiting.returned);
+	pthread_mutex_destroy(&waiting.mutex);
+}
+
+uint8_t *
+reactor_scratch(struct reactor *reactor)
+{
+	return reactor->scratch;
+}
+
+struct endpoint **
+reactor_endpoints(struct reactor *reactor)
+{
+	return &reactor->endpoints;
+}
+
+void *
+reactor_attachment(const struct reactor *reactor)
+{
+	return reactor->attachment;
+}
+
+void
+reactor_attach(struct reactor *reactor, void *attachment, void (*release)(void *attachment))
+{
+	reactor->attachment = attachment;
+	reactor->attachment_release = release;
+}
+
+int
+reactor_watch(struct reactor *reactor, struct event *event, int fd, short what, event_callback_fn fn,
+	      void *arg)
+{
+	if (event_assign(event, reactor->base, fd, what, fn, arg) != 0)
+		return -1;
+	return event_add(event, NULL);
+}
+
+void
+reactor_unwatch(struct event *event)
+{
+	event_del(event);
+}
+
+void
+reactor_set_deadline(struct reactor *reactor, struct deadline *deadline, uint64_t at_ms)
+{
+	if (reactor->wheel.set == 0)
+		wheel_due(&reactor->wheel, reactor_now_ms());	/* an empty wheel stands still */
+	wheel_set(&reactor->wheel, &deadline->timer, at_ms);
+	if (reactor->wheel_at_ms == 0 || at_ms < reactor->wheel_at_ms)
+		wheel_arm(reactor, reactor_now_ms());
+}
+
+void
+reactor_unset_deadline(struct reactor *reactor, struct deadline *deadline)
+{
+	wheel_unset(&reactor->wheel, &deadline->timer);
+}
+
+void
+reactor_defer(struct reactor *reactor, struct deferred *deferred)
+{
+	assert(deferred->next == NULL && reactor->deferred_end != &deferred->next);
+	if (reactor->deferred == NULL)
+		event_active(&reactor->deferred_event, EV_TIMEOUT, 1);
+	*reactor->deferred_end = deferred;
+	reactor->deferred_end = &deferred->next;
+}
