@@ -24,21 +24,37 @@ endpoint_leave(struct endpoint *endpoint)
 		endpoint->next->link = endpoint->link;
 }
 
-/* The lists stay as they are meanwhile: transports and endpoints go at the end of a turn. */
-void
-endpoints_stop(struct reactor *reactor)
+/* Calls fn for every transport. The lists stay as they are: what is closed goes at the end of the turn. */
+static void
+each_transport(struct reactor *reactor, void (*fn)(struct transport *transport))
 {
 	for (struct endpoint *at = *reactor_endpoints(reactor); at != NULL; at = at->next)
 		for (struct transport *t = at->transports; t != NULL; t = transport_next(t))
-			transport_stop(t);
+			fn(t);
+}
+
+void
+endpoints_stop(struct reactor *reactor)
+{
+	each_transport(reactor, transport_stop);
+}
+
+void
+endpoints_close_delivered(struct reactor *reactor)
+{
+	each_transport(reactor, transport_close_delivered);
+}
+
+static void
+abort_for_shutdown(struct transport *transport)
+{
+	transport_abort(transport, REASON_SHUTDOWN);
 }
 
 void
 endpoints_abort(struct reactor *reactor)
 {
-	for (struct endpoint *at = *reactor_endpoints(reactor); at != NULL; at = at->next)
-		for (struct transport *t = at->transports; t != NULL; t = transport_next(t))
-			transport_abort(t, REASON_SHUTDOWN);
+	each_transport(reactor, abort_for_shutdown);
 }
 
 size_t

@@ -2,6 +2,7 @@
 #ifndef TWINED_NET_ENDPOINT_H
 #define TWINED_NET_ENDPOINT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +20,7 @@ struct endpoint {
 	const char *name;		/* for the log: "echo tcp://127.0.0.1:7007" */
 	enum address_kind kind;
 	int64_t idle_timeout_ms, write_timeout_ms, linger_timeout_ms;	/* 0: off */
+	bool keepalive;			/* for sockets that are dialled; accepted ones inherit it */
 	struct counters *counters;
 	struct transport *transports;	/* all of them, those accepted and those dialled on behalf of them */
 	/* An accepted transport has gone (after its connection_lost); may be NULL. */
@@ -32,10 +34,11 @@ void endpoint_enter(struct endpoint *endpoint);
 void endpoint_leave(struct endpoint *endpoint);
 
 /*
- * For all connections of a reactor, in its thread: lets them stop in order (transport_stop), resets
- * them with REASON_SHUTDOWN, or counts them.
+ * For all connections of a reactor, in its thread: lets them stop in order (transport_stop), closes
+ * those that have all been delivered, resets them with REASON_SHUTDOWN, or counts them.
  */
 void endpoints_stop(struct reactor *reactor);
+void endpoints_close_delivered(struct reactor *reactor);
 void endpoints_abort(struct reactor *reactor);
 size_t endpoints_count(struct reactor *reactor);
 

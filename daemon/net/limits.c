@@ -11,8 +11,10 @@
 #include "net/reactor.h"
 
 struct connection_budget {
-	_Atomic int64_t most;
+	_Atomic int64_t most;		/* 0: none */
 	_Atomic int64_t taken;
+	int64_t most_descriptors;
+	_Atomic int64_t descriptors;
 };
 
 /* How many connections a network has; in a hash chain. */
@@ -27,6 +29,7 @@ enum { PEER_BUCKETS = 1024 };
 struct limits {
 	atomic_uint refs;
 	struct connection_budget *budget;
+	int64_t descriptors;		/* of one connection */
 	_Atomic int64_t most;		/* 0: none */
 	_Atomic int64_t taken;
 	_Atomic int64_t most_per_ip;	/* 0: none */
@@ -39,12 +42,12 @@ struct limits {
 };
 
 struct connection_budget *
-connection_budget_new(int64_t most)
+connection_budget_new(int64_t descriptors)
 {
 	struct connection_budget *budget = calloc(1, sizeof *budget);
 
 	if (budget != NULL)
-		atomic_init(&budget->most, most);
+		budget->most_descriptors = descriptors;
 	return budget;
 }
 
@@ -61,7 +64,8 @@ connection_budget_free(struct connection_budget *budget)
 }
 
 struct limits *
-limits_new(const struct listener_settings *settings, struct connection_budget *budget)
+limits_new(const struct listener_settings *settings, struct connection_budget *budget,
+	   unsigned descriptors)
 {
 	struct limits *limits = calloc(1, sizeof *limits);
 
@@ -69,6 +73,7 @@ limits_new(const struct listener_settings *settings, struct connection_budget *b
 		return NULL;
 	atomic_init(&limits->refs, 1);
 	limits->budget = budget;
+	limits->descriptors = descriptors;
 	pthread_mutex_init(&limits->mutex, NULL);
 	limits_set(limits, settings);
 	return limits;
@@ -114,24 +119,28 @@ limits_set(struct limits *limits, const struct listener_settings *settings)
 	atomic_store(&limits->rate_count, settings->accept_rate.count);
 }
 
-/* Counts one more unless there are as many as may be (most 0: no limit). */
+/* Counts some more unless that is more than may be (most 0: no limit). */
 static bool
-take_one(_Atomic int64_t *taken, int64_t most)
+take(_Atomic int64_t *taken, int64_t amount, int64_t most)
 {
-	if (atomic_fetch_add_explicit(taken, 1, memory_order_relaxed) < most || most == 0)
+	if (atomic_fetch_add_explicit(taken, amount, memory_order_relaxed) + amount <= most || most == 0)
 		return true;
-	atomic_fetch_sub_explicit(taken, 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(taken, amount, memory_order_relaxed);
 	return false;
 }
 
 int
 limits_take_place(struct limits *limits)
 {
-	if (!take_one(&limits->taken, atomic_load_explicit(&limits->most, memory_order_relaxed)))
+	struct connection_budget *budget = limits->budget;
+
+	if (!take(&limits->taken, 1, atomic_load_explicit(&limits->most, memory_order_relaxed)))
 		return -1;
-	if (take_one(&limits->budget->taken,
-		     atomic_load_explicit(&limits->budget->most, memory_order_relaxed)))
-		return 0;
+	if (take(&budget->taken, 1, atomic_load_explicit(&budget->most, memory_order_relaxed))) {
+		if (take(&budget->descriptors, limits->descriptors, budget->most_descriptors))
+			return 0;
+		atomic_fetch_sub_explicit(&budget->taken, 1, memory_order_relaxed);
+	}
 	atomic_fetch_sub_explicit(&limits->taken, 1, memory_order_relaxed);
 	return -1;
 }
@@ -139,8 +148,11 @@ limits_take_place(struct limits *limits)
 void
 limits_leave_place(struct limits *limits)
 {
+	struct connection_budget *budget = limits->budget;
+
+	atomic_fetch_sub_explicit(&budget->descriptors, limits->descriptors, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&budget->taken, 1, memory_order_relaxed);
 	atomic_fetch_sub_explicit(&limits->taken, 1, memory_order_relaxed);
-	atomic_fetch_sub_explicit(&limits->budget->taken, 1, memory_order_relaxed);
 }
 
 int64_t

@@ -10,17 +10,21 @@
 struct limits;
 struct listener_settings;
 
-/* The whole daemon's connections. All functions here are for any thread. */
+/*
+ * The whole daemon's connections, and the descriptors they may take (a proxied connection has two). All
+ * functions here are for any thread. most 0: as many as there are descriptors.
+ */
 struct connection_budget;
-struct connection_budget *connection_budget_new(int64_t most);
+struct connection_budget *connection_budget_new(int64_t descriptors);
 void connection_budget_set(struct connection_budget *budget, int64_t most);
 void connection_budget_free(struct connection_budget *budget);
 
 /*
- * Makes the limits of one listener, with one reference; the settings and the budget are only read here
- * and later by limits_set. NULL with errno.
+ * Makes the limits of one listener, with one reference. The budget outlives them; the settings are only
+ * read here and by limits_set. descriptors: how many a connection takes. NULL with errno.
  */
-struct limits *limits_new(const struct listener_settings *settings, struct connection_budget *budget);
+struct limits *limits_new(const struct listener_settings *settings, struct connection_budget *budget,
+			  unsigned descriptors);
 struct limits *limits_ref(struct limits *limits);
 void limits_unref(struct limits *limits);
 

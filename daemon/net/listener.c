@@ -35,7 +35,10 @@ listener_new(const struct listener_settings *settings, struct factory *factory,
 	     unsigned reactor_count)
 {
 	struct listener *listener = calloc(1, sizeof *listener);
+	unsigned descriptors = settings->protocol->descriptors;
 
+	if (descriptors == 0)
+		descriptors = 1;
 	if (listener == NULL) {
 		factory_unref(factory);
 		return NULL;
@@ -43,7 +46,7 @@ listener_new(const struct listener_settings *settings, struct factory *factory,
 	listener->settings = settings;
 	listener->factory = factory;
 	listener->limits = predecessor != NULL ? limits_ref(predecessor->limits)
-					       : limits_new(settings, budget);
+					       : limits_new(settings, budget, descriptors);
 	listener->tally = predecessor != NULL ? tally_ref(predecessor->tally) : tally_new(reactor_count);
 	if (listener->limits == NULL || listener->tally == NULL) {
 		listener_free(listener);

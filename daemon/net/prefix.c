@@ -9,6 +9,8 @@
 static const char not_a_prefix[] =
 	"is not an address prefix such as 10.0.0.0/8, 2001:db8::/32, ::1, unix or all";
 
+static const uint8_t v4_mapped[12] = { [10] = 0xff, [11] = 0xff };
+
 /* Clears the bits behind the prefix's length; true when there were any. */
 static bool
 host_bits_clear(struct prefix *prefix, unsigned size)
@@ -64,7 +66,7 @@ prefix_parse(const char *text, struct prefix *prefix)
 				  : "has a length that is out of range: /0 to /128";
 	/* Peers are compared unmapped, so such a prefix would match nobody. */
 	if (prefix->family == AF_INET6 && prefix->length >= 96
-	    && IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)(const void *)prefix->bytes))
+	    && memcmp(prefix->bytes, v4_mapped, sizeof v4_mapped) == 0)
 		return "is an IPv4-mapped prefix: write the IPv4 prefix it stands for";
 	if (host_bits_clear(prefix, most / 8)) {
 		inet_ntop(prefix->family, prefix->bytes, host, sizeof host);

@@ -52,6 +52,7 @@ struct protocol {
 	size_t settings_size;		/* of the struct that the options fill */
 	const struct option_default *defaults;
 	size_t state_size;		/* of a connection's state */
+	unsigned descriptors;		/* that a connection takes; 0: one */
 
 	/* Replies of up to so many bytes are exempt from the amplification rule. */
 	size_t reply_exempt;

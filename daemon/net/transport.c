@@ -525,6 +525,18 @@ transport_stop(struct transport *transport)
 		transport_stopped(transport);
 }
 
+void
+transport_close_delivered(struct transport *transport)
+{
+	int unacknowledged = 0;
+
+	if (transport->closed || transport->write_side != WRITE_ENDED
+	    || transport->read_side != READ_DROPPING)
+		return;
+	if (ioctl(transport_fd(transport), TIOCOUTQ, &unacknowledged) < 0 || unacknowledged == 0)
+		transport_close(transport, transport->reason);
+}
+
 void *
 transport_state(struct transport *transport)
 {

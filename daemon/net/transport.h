@@ -73,6 +73,12 @@ void transport_abort(struct transport *transport, enum reason reason);
  */
 void transport_stop(struct transport *transport);
 
+/*
+ * While the daemon stops: closes a transport that only waits for its peer's end of stream, if the peer's
+ * system has acknowledged every byte.
+ */
+void transport_close_delivered(struct transport *transport);
+
 /* The protocol's own state: state_size bytes, zeroed before connection_made. */
 void *transport_state(struct transport *transport);
 
