@@ -25,12 +25,15 @@ enum {
 	SOURCES = 32,    /* client addresses 127.0.0.2 and up, so that ports do not run out */
 	OPENING_AT_ONCE = 128,
 	PATIENCE_S = 10, /* beyond the time asked for; then the server is broken */
+	STRAGGLER_MS = 300,
+	SOURCE_BUFFER = 512 * 1024,
 	PATTERN = 65521, /* a prime: a lost or doubled piece shows wherever it is cut */
 };
 
 struct connection {
 	int fd;
 	bool sent;        /* connect, idle: its message is under way */
+	bool ended;       /* bulk, sink: nothing more is written */
 	uint32_t watched;
 	uint64_t written; /* bulk, sink: bytes since the start */
 	uint64_t got;
@@ -47,6 +50,7 @@ static struct {
 static struct sockaddr_in server;
 static int epoll;
 static double started, end, deadline;
+static int receive_buffer; /* 0: the kernel's choice, which grows */
 static uint64_t latencies[MAX_LATENCY_US + 1];
 static char pattern[PATTERN + CHUNK];
 static char buffer[CHUNK];
@@ -156,6 +160,8 @@ dial(int type, bool wait)
 	setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
 	if (type == SOCK_STREAM)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	if (receive_buffer > 0)
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
 	if (bind(fd, (struct sockaddr *)&from, sizeof from) < 0)
 		fail("bind: %s", strerror(errno));
 	if (connect(fd, (struct sockaddr *)&server, sizeof server) < 0 && errno != EINPROGRESS)
@@ -251,14 +257,16 @@ load_connect(void)
 	struct epoll_event events[EVENTS_A_TURN];
 	struct connection *all = calloc((size_t)options.connections, sizeof *all);
 	uint64_t opened = 0, done = 0;
+	double last = 0;
 
 	if (all == NULL)
 		fail("out of memory");
 	start_clock();
 	for (long i = 0; i < options.connections; i++, opened++)
 		redial(&all[i]);
-	while (done < opened) {
-		int n = wait_events(events, 1000);
+	/* A server that leaves a connection lying is not waited for: the number is reported. */
+	while (done < opened && (now() < end + STRAGGLER_MS / 1e3 || options.count > 0)) {
+		int n = wait_events(events, STRAGGLER_MS);
 		for (int i = 0; i < n; i++) {
 			struct connection *connection = events[i].data.ptr;
 			double since = connection->since;
@@ -268,34 +276,41 @@ load_connect(void)
 				connection->sent = true;
 				watch(connection, EPOLLIN);
 			} else if (receive_message(connection)) {
-				double at = now();
-				record_latency(at - since);
+				last = now();
+				record_latency(last - since);
 				close(connection->fd);
 				done++;
-				if (!is_over(opened, at)) {
+				if (!is_over(opened, last)) {
 					redial(connection);
 					opened++;
 				}
 			}
 		}
 	}
-	report("connections", done, now() - started, "bytes", done * (uint64_t)options.bytes);
+	if (done == 0)
+		fail("no connection was served");
+	report("connections", done, last - started, "left_lying", opened - done);
 }
 
-/* Writes what fits; false at the end of the time, when the stream has been half-closed. */
-static bool
-write_bulk(struct connection *connection)
+/*
+ * Writes what fits, with at most so many chunks of an echo under way: more would measure the caches.
+ * At the end of the time an echo is read to its last byte without a half-close, since some of the
+ * servers lose what they owe when they see one.
+ */
+static void
+write_bulk(struct connection *connection, bool is_echo)
 {
 	if (is_over(connection->written / 1000000, now())) {
-		shutdown(connection->fd, SHUT_WR);
-		return false;
+		if (!is_echo)
+			shutdown(connection->fd, SHUT_WR);
+		connection->ended = true;
+		return;
 	}
 	ssize_t n = send(connection->fd, pattern + connection->written % PATTERN, CHUNK,
 		MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (n < 0 && errno != EAGAIN)
 		fail("send: %s", strerror(errno));
 	connection->written += n > 0 ? (uint64_t)n : 0;
-	return true;
 }
 
 /* Reads what is there; false at the end of the stream. */
@@ -318,6 +333,27 @@ read_bulk(struct connection *connection, bool is_echo)
 	return n > 0;
 }
 
+/* One turn of a connection; true when it is done. */
+static bool
+serve_bulk(struct connection *connection, uint32_t events, bool is_echo)
+{
+	bool open = true;
+
+	if (events & EPOLLOUT)
+		write_bulk(connection, is_echo);
+	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+		open = read_bulk(connection, is_echo);
+	uint64_t under_way = connection->written - connection->got;
+	if (connection->ended && (is_echo ? under_way == 0 : !open))
+		return true;
+	if (!open)
+		fail("the server closed after %llu of %llu bytes", (unsigned long long)connection->got,
+			(unsigned long long)connection->written);
+	bool may_write = !is_echo || under_way < (uint64_t)options.window * CHUNK;
+	watch(connection, EPOLLIN | (may_write && !connection->ended ? EPOLLOUT : 0U));
+	return false;
+}
+
 static void
 load_bulk(bool is_echo)
 {
@@ -333,17 +369,11 @@ load_bulk(bool is_echo)
 		int n = wait_events(events, 1000);
 		for (int i = 0; i < n; i++) {
 			struct connection *connection = events[i].data.ptr;
-			if (events[i].events & EPOLLOUT && !write_bulk(connection))
-				watch(connection, EPOLLIN);
-			if (events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR) && !read_bulk(connection, is_echo)) {
-				if (is_echo && connection->got != connection->written)
-					fail("%llu bytes written, %llu came back",
-						(unsigned long long)connection->written,
-						(unsigned long long)connection->got);
-				bytes += connection->written;
-				close(connection->fd);
-				open--;
-			}
+			if (!serve_bulk(connection, events[i].events, is_echo))
+				continue;
+			bytes += connection->written;
+			close(connection->fd);
+			open--;
 		}
 	}
 	report("bytes", bytes, now() - started, "connections", (uint64_t)options.connections);
@@ -356,6 +386,7 @@ load_source(void)
 	uint64_t bytes = 0;
 
 	start_clock();
+	receive_buffer = SOURCE_BUFFER;
 	struct connection *all = open_connections(SOCK_STREAM);
 	while (!is_over(bytes / 1000000, now())) {
 		int n = wait_events(events, 100);
