@@ -59,6 +59,9 @@ struct config_errors {
 struct config *config_read(const char *path, char *const *specs, size_t spec_count,
 			   struct config_errors *errors);
 void config_free(struct config *config);
+
+/* Prints the errors on stderr, a line each, and then "FILE: 2 errors"; nothing when there are none. */
+void config_errors_print(const struct config_errors *errors, const char *path);
 void config_errors_clear(struct config_errors *errors);
 
 /* Whether two listeners are the same in every value (and in the bytes of every file they name). */

@@ -284,6 +284,12 @@ reactor_index(const struct reactor *reactor)
 }
 
 const char *
+reactor_library_version(void)
+{
+	return event_get_version();
+}
+
+const char *
 reactor_backend_name(const struct reactor *reactor)
 {
 	return event_base_get_method(reactor->base);

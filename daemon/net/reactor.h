@@ -41,6 +41,9 @@ void reactor_join(struct reactor *reactor);
 /* The reactor's place among its fellows, from 0. */
 unsigned reactor_index(const struct reactor *reactor);
 
+/* The version of libevent: "2.1.12-stable". */
+const char *reactor_library_version(void);
+
 /* The name of the readiness backend in use: "epoll". */
 const char *reactor_backend_name(const struct reactor *reactor);
 

@@ -582,7 +582,8 @@ transport_next(const struct transport *transport)
 bool
 transport_is_accepted(const struct transport *transport)
 {
-	return transport->protocol == factory_protocol(transport->endpoint->factory);
+	return transport->endpoint->factory != NULL
+	       && transport->protocol == factory_protocol(transport->endpoint->factory);
 }
 
 const union peer_address *
