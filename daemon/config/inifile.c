@@ -42,14 +42,24 @@ refuse(struct reader *reader, const char *format, ...)
 	vsnprintf(sentence, sizeof sentence, format, arguments);
 	va_end(arguments);
 	reader->errors++;
-	reader->error(reader->arg, reader->line, reader->section != NULL ? reader->section->name : NULL,
-		      NULL, sentence);
+	reader->error(reader->arg, reader->line, NULL, NULL, sentence);
 }
 
 static bool
 is_blank(char byte)
 {
 	return byte == ' ' || byte == '\t';
+}
+
+/* How many blanks the line begins with. */
+static size_t
+blanks(const char *line, size_t length)
+{
+	size_t count = 0;
+
+	while (count < length && is_blank(line[count]))
+		count++;
+	return count;
 }
 
 /* The place of the first of these characters, or of the " ;" that begins a comment; length: none. */
@@ -89,19 +99,15 @@ section_begin(struct reader *reader, const char *name, size_t length)
 	reader->section = &sections[file->count++];
 }
 
-/* A header that is refused takes its keys along: they belong to no section that we know. */
-static bool
+static void
 header_check(struct reader *reader, const char *line, size_t length)
 {
 	size_t close = find(line, length, "]"), rest = close + 1;
-	size_t errors = reader->errors;
 
-	reader->section = NULL;
 	if (close == length || line[close] != ']') {
 		refuse(reader, "the header does not close with \"]\"");
 	} else {
-		while (rest < length && is_blank(line[rest]))
-			rest++;
+		rest += blanks(line + rest, length - rest);
 		if (rest < length && (line[rest] != ';' || rest == close + 1))
 			refuse(reader, "text after the \"]\" of a header: only a comment that begins with \" ;\" "
 				       "may stand there");
@@ -113,16 +119,12 @@ header_check(struct reader *reader, const char *line, size_t length)
 		else
 			section_begin(reader, line + 1, close - 1);
 	}
-	if (reader->errors > errors)
-		reader->file->has_lost_section = true;
-	return reader->errors == errors;
 }
 
-static bool
+static void
 entry_check(struct reader *reader, const char *line, size_t length)
 {
 	size_t equals = find(line, length, "=:"), key = equals;
-	size_t errors = reader->errors;
 
 	while (key > 0 && is_blank(line[key - 1]))
 		key--;
@@ -139,45 +141,49 @@ entry_check(struct reader *reader, const char *line, size_t length)
 	else if (reader->file->count == 0 && !reader->file->has_lost_section)
 		refuse(reader, "a key before the first section: expected [daemon], [defaults] or "
 			       "[listener:NAME] above it");
-	return reader->errors == errors;
 }
 
-/* True when inih may see the line. */
-static bool
+static void
 line_check(struct reader *reader, const char *line, size_t length, size_t most)
 {
 	char buffer[80];
-	size_t indent = 0;
+	size_t indent = blanks(line, length);
 	const char *wrong = utf8_check(line, length, buffer, sizeof buffer);
 
-	if (wrong != NULL) {
-		/* Headers with odd bytes are lost as well. */
-		if (length > 0 && *line == '[') {
-			reader->section = NULL;
-			reader->file->has_lost_section = true;
-		}
+	if (wrong != NULL)
 		refuse(reader, "the line has %s", wrong);
-		return false;
-	}
-	if (length > INIFILE_LINE_MAX || length > most) {
+	else if (length > INIFILE_LINE_MAX || length > most)
 		refuse(reader, "the line has %zu bytes, at most %zu are allowed", length,
 		       most < INIFILE_LINE_MAX ? most : INIFILE_LINE_MAX);
-		return false;
-	}
-	while (indent < length && is_blank(line[indent]))
-		indent++;
-	if (indent == length || line[indent] == ';' || line[indent] == '#')
-		return true;
-	if (indent > 0) {
+	else if (indent == length || line[indent] == ';' || line[indent] == '#')
+		return;
+	else if (indent > 0)
 		refuse(reader, "the line is indented: a key or header begins at the start of its line, and a "
 			       "value ends with its line");
-		if (line[indent] == '[') {
-			reader->section = NULL;
-			reader->file->has_lost_section = true;
-		}
-		return false;
-	}
-	return *line == '[' ? header_check(reader, line, length) : entry_check(reader, line, length);
+	else if (*line == '[')
+		header_check(reader, line, length);
+	else
+		entry_check(reader, line, length);
+}
+
+/*
+ * True when inih may see the line. A header that is refused takes its keys along: they belong to no
+ * section that we know.
+ */
+static bool
+line_take(struct reader *reader, const char *line, size_t length, size_t most)
+{
+	size_t errors = reader->errors, indent = blanks(line, length);
+	bool is_header = indent < length && line[indent] == '[';
+
+	if (is_header)
+		reader->section = NULL;
+	line_check(reader, line, length, most);
+	if (reader->errors == errors)
+		return true;
+	if (is_header)
+		reader->file->has_lost_section = true;
+	return false;
 }
 
 /* inih's fgets: gives it the next line, an empty one in place of one that is refused. */
@@ -196,7 +202,7 @@ line_next(char *buffer, int size, void *void_reader)
 		length--;
 	if (++reader->line == 1 && length >= 3 && memcmp(line, "\xef\xbb\xbf", 3) == 0)
 		line += 3, length -= 3;
-	if (!line_check(reader, line, length, (size_t)size - 3))
+	if (!line_take(reader, line, length, (size_t)size - 3))
 		length = 0;
 	memcpy(buffer, line, length);
 	memcpy(buffer + length, "\n", 2);

@@ -2,19 +2,29 @@
 #ifndef TWINED_CONFIG_VALUE_H
 #define TWINED_CONFIG_VALUE_H
 
+#include <stdbool.h>
+
 #include "base/option.h"
 
 /*
- * Sets the field of the row in a settings struct. Returns NULL, or the tail of a sentence that follows
- * the quoted value: `is not a duration such as 250ms, 5s, 2m, 1h`; valid until the thread's next call.
- * What the field held before is freed. On an error the field is as before.
+ * Sets the field of the row in a settings struct. directory is where the relative path of an OPTION_FILE
+ * begins, NULL the working directory. Returns NULL, or a sentence that quotes what it could not take:
+ * `"5 parsecs" is not a duration such as 250ms, 5s, 2m, 1h`; valid until the thread's next call. What
+ * the field held before is freed. On an error the field is as before.
  */
-const char *value_set(const struct option *option, void *settings, const char *text);
+const char *value_set(const struct option *option, void *settings, const char *text,
+		      const char *directory);
 
-/* Frees what a field owns and makes it unset. */
+/* Frees what a field owns and makes it unset: zero, but OPTION_AUTO for a user or group. */
 void value_clear(const struct option *option, void *settings);
 
-/* The type and the range of a row in words, for -l: "duration, 1ms to 1d, or none". Returns buffer. */
+/* Clears the fields of a whole table; makes a zeroed struct a valid one. */
+void values_clear(const struct option *table, void *settings);
+
+/* Whether the field is the same in two settings structs, and the bytes of the file that it names. */
+bool value_equal(const struct option *option, const void *a, const void *b);
+
+/* The type and the range of a row in words, for -l: "duration, 1ms to 365d, or none". Returns buffer. */
 const char *value_describe(const struct option *option, char *buffer, size_t size);
 
 #endif
