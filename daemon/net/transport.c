@@ -56,6 +56,7 @@ struct transport {
 	unsigned paused : 1;
 	unsigned want_drained : 1;
 	unsigned stopping : 1;		/* after stop_at bytes the connection is given up */
+	unsigned accepted : 1;		/* it counts for its endpoint */
 	unsigned closed : 1;
 	unsigned losing : 1;		/* reason is set, and is the one to be told */
 	unsigned reason : 8;
@@ -78,14 +79,13 @@ lost_deferred(struct deferred *deferred)
 		(struct transport *)((char *)deferred - offsetof(struct transport, lost));
 	struct endpoint *endpoint = transport->endpoint;
 	struct counters *counters = endpoint->counters;
-	bool accepted = transport_is_accepted(transport);
 
 	if (transport->protocol->connection_lost != NULL)
 		transport->protocol->connection_lost(transport, transport->reason);
 	*transport->link = transport->next;
 	if (transport->next != NULL)
 		transport->next->link = transport->link;
-	if (accepted) {
+	if (transport->accepted) {
 		counters->open--;
 		counters->closed[transport->reason]++;
 		log_info("%s: %s: closed: %s, %llu bytes in, %llu out, %.3f s", endpoint->name,
@@ -293,7 +293,8 @@ transport_send(struct transport *transport, const struct iovec *pieces, int coun
 		transport->active_ms = reactor_now_ms();
 		transport->progress_ms = transport->active_ms;
 		transport->sent += (uint64_t)sent;
-		transport->endpoint->counters->bytes_out += (uint64_t)sent;
+		if (transport->accepted)
+			transport->endpoint->counters->bytes_out += (uint64_t)sent;
 	}
 	return sent;
 }
@@ -431,7 +432,8 @@ transport_read(struct transport *transport)
 	if (length > 0) {
 		transport->active_ms = reactor_now_ms();
 		transport->received += (uint64_t)length;
-		transport->endpoint->counters->bytes_in += (uint64_t)length;
+		if (transport->accepted)
+			transport->endpoint->counters->bytes_in += (uint64_t)length;
 		if (!drops)
 			transport->protocol->data_received(transport, scratch, (size_t)length);
 		if (transport->stopping && transport->received >= transport->stop_at)
@@ -485,7 +487,8 @@ transport_new(struct endpoint *endpoint, const struct protocol *protocol, int fd
 	if (transport->next != NULL)
 		transport->next->link = &transport->next;
 	endpoint->transports = transport;
-	if (transport_is_accepted(transport)) {
+	transport->accepted = endpoint->factory != NULL && protocol == factory_protocol(endpoint->factory);
+	if (transport->accepted) {
 		endpoint->counters->accepted++;
 		endpoint->counters->open++;
 		log_info("%s: %s: open", endpoint->name, transport_peer_text(transport));
@@ -582,8 +585,7 @@ transport_next(const struct transport *transport)
 bool
 transport_is_accepted(const struct transport *transport)
 {
-	return transport->endpoint->factory != NULL
-	       && transport->protocol == factory_protocol(transport->endpoint->factory);
+	return transport->accepted;
 }
 
 const union peer_address *

@@ -406,7 +406,7 @@ probe(const struct options *options)
 		config_read(options->path, options->specs, options->spec_count, &errors);
 	bool all_ok;
 
-	config_errors_print(&errors, options->path);
+	config_errors_print(&errors, options->path, stderr);
 	config_errors_clear(&errors);
 	if (config == NULL)
 		return 1;

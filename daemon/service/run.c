@@ -246,7 +246,7 @@ run(const struct options *options)
 			log_error("cannot start: %s", strerror(errno));
 		config_free(config);
 	}
-	config_errors_print(&errors, options->path);
+	config_errors_print(&errors, options->path, stderr);
 	config_errors_clear(&errors);
 	if (status == 0) {
 		reactor_run(run.reactor);
