@@ -1,0 +1,529 @@
+/* test_transport.c - a transport over a socket pair: every byte, every order of endings, every time-out. */
+#include "net/transport.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/log.h"
+#include "net/endpoint.h"
+#include "net/factory.h"
+#include "net/protocol.h"
+#include "net/reactor.h"
+#include "net/tally.h"
+
+/* What the protocol under test has seen. */
+static struct {
+	unsigned made, lost, ended, drained, stopped;
+	enum reason reason;
+	size_t received;
+} seen;
+
+static void
+note_made(struct transport *transport)
+{
+	(void)transport;
+	seen.made++;
+}
+
+static void
+note_lost(struct transport *transport, enum reason reason)
+{
+	assert_true(transport_is_closed(transport));
+	transport_write(transport, "late", 4);		/* does nothing, harms nothing */
+	transport_lose(transport, REASON_DONE);
+	transport_abort(transport, REASON_ERROR);
+	seen.lost++;
+	seen.reason = reason;
+}
+
+static void
+echo_bytes(struct transport *transport, const uint8_t *bytes, size_t length)
+{
+	seen.received += length;
+	transport_write(transport, bytes, length);
+}
+
+static void
+count_bytes(struct transport *transport, const uint8_t *bytes, size_t length)
+{
+	(void)transport;
+	(void)bytes;
+	seen.received += length;
+}
+
+static void
+note_drained(struct transport *transport)
+{
+	(void)transport;
+	seen.drained++;
+}
+
+static void
+note_ended(struct transport *transport)
+{
+	(void)transport;
+	seen.ended++;
+}
+
+static const struct protocol echoing = {
+	.name = "echoing",
+	.connection_made = note_made,
+	.data_received = echo_bytes,
+	.drained = note_drained,
+	.connection_lost = note_lost,
+};
+
+/* Counts, and leaves its own side open when the peer ends. */
+static const struct protocol counting = {
+	.name = "counting",
+	.connection_made = note_made,
+	.data_received = count_bytes,
+	.drained = note_drained,
+	.read_ended = note_ended,
+	.connection_lost = note_lost,
+};
+
+static const struct protocol dropping = {
+	.name = "dropping",
+	.connection_made = note_made,
+	.connection_lost = note_lost,
+};
+
+static struct reactor *reactor;
+static struct factory *factory;
+static struct counters counters;
+static struct endpoint endpoint;
+static struct transport *transport;
+static int peer;			/* the other end of the pair, non-blocking */
+
+static void
+release_nothing(void *owner)
+{
+	(void)owner;
+}
+
+/* One turn of the reactor. */
+static void
+turn(void)
+{
+	reactor_stop(reactor);
+	reactor_run(reactor);
+}
+
+/* Turns until a condition holds; 10 s are more than any of them takes. */
+#define TURN_UNTIL(condition)                                       \
+	do {                                                        \
+		uint64_t until_ms = reactor_now_ms() + 10000;       \
+		while (!(condition)) {                              \
+			assert_true(reactor_now_ms() < until_ms);   \
+			turn();                                     \
+		}                                                   \
+	} while (0)
+
+static void
+begin(const struct protocol *protocol)
+{
+	int fds[2];
+
+	memset(&seen, 0, sizeof seen);
+	memset(&counters, 0, sizeof counters);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+	peer = fds[1];
+	reactor = reactor_new(0, REACTOR_AUTO);
+	assert_non_null(reactor);
+	factory = factory_new(protocol, "test", NULL, NULL, release_nothing);
+	endpoint = (struct endpoint){ .reactor = reactor,
+				      .factory = factory,
+				      .name = "test",
+				      .counters = &counters };
+	endpoint_enter(&endpoint);
+	transport = transport_new(&endpoint, protocol, fds[0], NULL);
+	assert_non_null(transport);
+	assert_int_equal(seen.made, 1);
+}
+
+static void
+finish(enum reason reason)
+{
+	TURN_UNTIL(seen.lost > 0);
+	turn();
+	assert_int_equal(seen.lost, 1);
+	assert_int_equal(seen.reason, reason);
+	assert_int_equal(counters.open, 0);
+	assert_int_equal(counters.closed[reason], 1);
+	assert_null(endpoint.transports);
+	endpoint_leave(&endpoint);
+	reactor_free(reactor);
+	factory_unref(factory);
+	if (peer >= 0)
+		close(peer);
+}
+
+/* Sends from the peer what goes at once. */
+static size_t
+peer_send(const void *bytes, size_t length)
+{
+	ssize_t sent = send(peer, bytes, length, MSG_NOSIGNAL);
+
+	if (sent < 0) {
+		assert_int_equal(errno, EAGAIN);
+		return 0;
+	}
+	return (size_t)sent;
+}
+
+/* Reads at the peer: the length, 0 at the end of stream, -1 when there is nothing now. */
+static ssize_t
+peer_receive(void *bytes, size_t length)
+{
+	ssize_t received = recv(peer, bytes, length, 0);
+
+	if (received < 0 && errno != EAGAIN)
+		return 0;
+	return received;
+}
+
+/* Reads at the peer until the end of stream; returns how many bytes came, which must be those. */
+static size_t
+peer_receive_all(const uint8_t *expected, size_t size)
+{
+	size_t total = 0;
+	uint8_t buffer[5000];
+	uint64_t until_ms = reactor_now_ms() + 10000;
+
+	for (;;) {
+		ssize_t length = peer_receive(buffer, sizeof buffer);
+
+		if (length == 0)
+			return total;
+		if (length < 0) {
+			assert_true(reactor_now_ms() < until_ms);
+			turn();
+			continue;
+		}
+		assert_in_range(total + (size_t)length, 1, size);
+		assert_memory_equal(buffer, expected + total, (size_t)length);
+		total += (size_t)length;
+	}
+}
+
+static uint8_t *
+pattern(size_t length)
+{
+	uint8_t *bytes = malloc(length);
+
+	assert_non_null(bytes);
+	for (size_t i = 0; i < length; i++)
+		bytes[i] = (uint8_t)(i * 31 + i / 251);
+	return bytes;
+}
+
+static void
+bytes_come_back_whole_cut_at_every_point(void **state)
+{
+	static const char text[] = "every byte, in order";
+	size_t length = sizeof text - 1;
+
+	(void)state;
+	for (size_t cut = 0; cut <= length; cut++) {
+		begin(&echoing);
+		assert_int_equal(peer_send(text, cut), cut);
+		turn();
+		assert_int_equal(peer_send(text + cut, length - cut), length - cut);
+		shutdown(peer, SHUT_WR);
+		assert_int_equal(peer_receive_all((const uint8_t *)text, length), length);
+		assert_int_equal(counters.bytes_in, length);
+		assert_int_equal(counters.bytes_out, length);
+		finish(REASON_PEER_CLOSED);
+	}
+}
+
+static void
+bytes_come_back_one_by_one(void **state)
+{
+	uint8_t *bytes = pattern(300);
+
+	(void)state;
+	begin(&echoing);
+	for (size_t i = 0; i < 300; i++) {
+		uint8_t byte = 0;
+
+		peer_send(bytes + i, 1);
+		TURN_UNTIL(peer_receive(&byte, 1) == 1);
+		assert_int_equal(byte, bytes[i]);
+	}
+	shutdown(peer, SHUT_WR);
+	finish(REASON_PEER_CLOSED);
+	free(bytes);
+}
+
+/* The peer fills both directions before it reads: what is owed at the half-close is delivered. */
+static void
+a_half_close_loses_nothing_that_is_owed(void **state)
+{
+	size_t size = 4 << 20, sent = 0;
+	uint8_t *bytes = pattern(size);
+	unsigned stuck = 0;
+
+	(void)state;
+	begin(&echoing);
+	while (stuck < 20) {
+		size_t more = peer_send(bytes + sent, size - sent);
+
+		sent += more;
+		stuck = more > 0 ? 0 : stuck + 1;
+		turn();
+	}
+	assert_in_range(sent, 1, size - 1);		/* it stopped reading, as its peer did */
+	assert_in_range(transport_pending(transport), 1, 64 * 1024);
+	shutdown(peer, SHUT_WR);
+	assert_int_equal(peer_receive_all(bytes, sent), sent);
+	finish(REASON_PEER_CLOSED);
+	free(bytes);
+}
+
+static void
+lose_delivers_and_waits_for_the_peers_end(void **state)
+{
+	size_t size = 1 << 20;
+	uint8_t *bytes = pattern(size);
+	uint8_t *received = malloc(size);
+
+	(void)state;
+	begin(&counting);
+	peer_send("not read any more", 17);
+	transport_write(transport, bytes, size);
+	transport_lose(transport, REASON_DONE);
+	transport_write(transport, "dropped", 7);
+	assert_int_equal(peer_receive_all(bytes, size), size);
+	for (unsigned i = 0; i < 10; i++)
+		turn();
+	assert_int_equal(seen.lost, 0);
+	assert_int_equal(seen.received, 0);
+	shutdown(peer, SHUT_WR);
+	finish(REASON_DONE);
+	free(bytes);
+	free(received);
+}
+
+static void
+the_peer_may_end_first_and_still_be_written_to(void **state)
+{
+	char buffer[10];
+
+	(void)state;
+	begin(&counting);
+	shutdown(peer, SHUT_WR);
+	TURN_UNTIL(seen.ended == 1);
+	assert_int_equal(peer_receive(buffer, sizeof buffer), -1);
+	transport_write(transport, "late", 4);
+	assert_int_equal(peer_receive(buffer, sizeof buffer), 4);
+	transport_end_write(transport);
+	finish(REASON_PEER_CLOSED);
+}
+
+static void
+we_may_end_first_and_still_receive(void **state)
+{
+	char byte;
+
+	(void)state;
+	begin(&counting);
+	transport_end_write(transport);
+	assert_int_equal(peer_receive(&byte, 1), 0);
+	assert_int_equal(peer_send("12345", 5), 5);
+	TURN_UNTIL(seen.received == 5);
+	shutdown(peer, SHUT_WR);
+	finish(REASON_PEER_CLOSED);
+}
+
+static void
+a_closed_peer_is_a_reset_when_it_is_written_to(void **state)
+{
+	(void)state;
+	begin(&counting);
+	close(peer);
+	peer = -1;
+	transport_write(transport, "nobody", 6);
+	finish(REASON_PEER_RESET);
+}
+
+static void
+abort_tells_its_reason_once(void **state)
+{
+	(void)state;
+	begin(&counting);
+	transport_abort(transport, REASON_TOO_SLOW);
+	transport_abort(transport, REASON_ERROR);
+	assert_int_equal(seen.lost, 0);			/* never from within a call */
+	finish(REASON_TOO_SLOW);
+}
+
+static void
+a_paused_transport_reads_nothing(void **state)
+{
+	(void)state;
+	begin(&counting);
+	transport_pause(transport);
+	peer_send("abc", 3);
+	for (unsigned i = 0; i < 5; i++)
+		turn();
+	assert_int_equal(seen.received, 0);
+	transport_resume(transport);
+	TURN_UNTIL(seen.received == 3);
+	shutdown(peer, SHUT_WR);
+	TURN_UNTIL(seen.ended == 1);
+	transport_lose(transport, REASON_DONE);
+	finish(REASON_DONE);
+}
+
+static void
+an_offer_keeps_nothing_and_asks_again(void **state)
+{
+	size_t size = 8 << 20, taken = 0, received = 0;
+	uint8_t *bytes = pattern(size), buffer[65536];
+
+	(void)state;
+	begin(&counting);
+	while (taken < size) {
+		struct iovec pieces[2] = {
+			{ .iov_base = bytes + taken, .iov_len = (size - taken) / 2 },
+			{ .iov_base = bytes + taken + (size - taken) / 2,
+			  .iov_len = size - taken - (size - taken) / 2 },
+		};
+		unsigned drained = seen.drained;
+		ssize_t length;
+
+		taken += transport_offer(transport, pieces, 2);
+		assert_int_equal(transport_pending(transport), 0);
+		if (taken == size)
+			break;
+		while ((length = peer_receive(buffer, sizeof buffer)) > 0) {
+			assert_memory_equal(buffer, bytes + received, (size_t)length);
+			received += (size_t)length;
+		}
+		assert_int_equal(received, taken);
+		TURN_UNTIL(seen.drained > drained);
+	}
+	transport_lose(transport, REASON_DONE);
+	received += peer_receive_all(bytes + received, size - received);
+	assert_int_equal(received, size);
+	shutdown(peer, SHUT_WR);
+	finish(REASON_DONE);
+	free(bytes);
+}
+
+static void
+a_protocol_without_data_received_drops_all(void **state)
+{
+	uint8_t *bytes = pattern(1 << 20);
+	size_t sent = 0;
+
+	(void)state;
+	begin(&dropping);
+	while (sent < 1 << 20) {
+		sent += peer_send(bytes, (1 << 20) - sent);
+		turn();
+	}
+	shutdown(peer, SHUT_WR);
+	TURN_UNTIL(seen.lost == 1);
+	assert_int_equal(counters.bytes_in, sent);
+	finish(REASON_PEER_CLOSED);
+	free(bytes);
+}
+
+static void
+silence_ends_with_the_idle_timeout(void **state)
+{
+	char byte;
+
+	(void)state;
+	begin(&counting);
+	transport_abort(transport, REASON_DONE);
+	finish(REASON_DONE);
+	begin(&counting);
+	/* As a listener with these settings would have made it. */
+	endpoint.idle_timeout_ms = 150;
+	endpoint.linger_timeout_ms = 100;
+	transport_write(transport, "x", 1);
+	transport_pause(transport);
+	transport_want_drained(transport);
+	TURN_UNTIL(seen.drained == 1);
+	transport_want_drained(transport);
+	transport_resume(transport);
+	TURN_UNTIL(peer_receive(&byte, 1) == 0);
+	finish(REASON_IDLE_TIMEOUT);
+}
+
+static void
+a_peer_that_does_not_take_ends_with_the_write_timeout(void **state)
+{
+	uint8_t *bytes = pattern(4 << 20);
+
+	(void)state;
+	begin(&counting);
+	endpoint.write_timeout_ms = 150;
+	transport_write(transport, bytes, 4 << 20);
+	finish(REASON_WRITE_TIMEOUT);
+	free(bytes);
+}
+
+static void
+a_peer_that_does_not_end_is_waited_for_within_the_linger_timeout(void **state)
+{
+	(void)state;
+	begin(&counting);
+	endpoint.linger_timeout_ms = 150;
+	transport_lose(transport, REASON_DONE);
+	finish(REASON_LINGER_TIMEOUT);
+}
+
+static void
+a_stop_handles_what_has_come_and_then_ends(void **state)
+{
+	static const char text[] = "on its way when we stop";
+	size_t length = sizeof text - 1;
+
+	(void)state;
+	begin(&echoing);
+	peer_send(text, length);
+	transport_stop(transport);
+	assert_int_equal(peer_receive_all((const uint8_t *)text, length), length);
+	transport_close_delivered(transport);
+	finish(REASON_SHUTDOWN);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(bytes_come_back_whole_cut_at_every_point),
+		cmocka_unit_test(bytes_come_back_one_by_one),
+		cmocka_unit_test(a_half_close_loses_nothing_that_is_owed),
+		cmocka_unit_test(lose_delivers_and_waits_for_the_peers_end),
+		cmocka_unit_test(the_peer_may_end_first_and_still_be_written_to),
+		cmocka_unit_test(we_may_end_first_and_still_receive),
+		cmocka_unit_test(a_closed_peer_is_a_reset_when_it_is_written_to),
+		cmocka_unit_test(abort_tells_its_reason_once),
+		cmocka_unit_test(a_paused_transport_reads_nothing),
+		cmocka_unit_test(an_offer_keeps_nothing_and_asks_again),
+		cmocka_unit_test(a_protocol_without_data_received_drops_all),
+		cmocka_unit_test(silence_ends_with_the_idle_timeout),
+		cmocka_unit_test(a_peer_that_does_not_take_ends_with_the_write_timeout),
+		cmocka_unit_test(a_peer_that_does_not_end_is_waited_for_within_the_linger_timeout),
+		cmocka_unit_test(a_stop_handles_what_has_come_and_then_ends),
+	};
+
+	log_set_level(LEVEL_ERROR);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
