@@ -7,44 +7,31 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "net/listener.h"
-#include "net/protocol.h"
+#include "config/listener_config.h"
 
 /* The keys of [daemon]. */
 struct daemon_settings {
 	int64_t threads;		/* OPTION_AUTO: one for each CPU we may use */
 	int64_t reactor;		/* enum reactor_backend */
-	char *include;			/* glob(3) pattern relative to the file; NULL: none */
+	char *include;			/* glob(3) patterns relative to the file; NULL: none */
 	int64_t log_level;		/* enum log_level */
 	int64_t max_connections;	/* OPTION_AUTO: what RLIMIT_NOFILE allows */
-	int64_t shutdown_timeout_ms;
+	int64_t shutdown_timeout_ms;	/* 0: as long as it takes */
 };
 
 extern const struct option daemon_options[];
 
-/*
- * One [listener:NAME] with everything it inherits. Shared by the configuration it came with and by what
- * runs it, which may outlive that configuration: references are counted, from any thread.
- */
-struct listener_config {
-	unsigned refs;				/* atomic */
-	char *name;
-	char *place;				/* "conf/twined.ini:12", for messages */
-	struct listener_settings common;
-	void *settings;				/* the protocol's, of protocol->settings_size bytes */
-	char **common_texts;			/* the value of each row of listener_options as text, or NULL */
-	char **texts;				/* likewise of the protocol's options */
-};
-
 struct config {
 	struct daemon_settings daemon;
-	char **daemon_texts;
+	char **daemon_texts;			/* the value of each row of daemon_options as text, or NULL */
 	struct listener_config **listeners;	/* sorted by name; those with enabled = no are left out */
 	size_t listener_count;
+	struct listener_config **disabled;	/* sorted by name; checked, and dumped, but not to be run */
+	size_t disabled_count;
 	size_t connector_count;
 };
 
-/* The errors of a configuration, in the order found, each a whole line without its end. */
+/* The errors of a configuration, in the order of files and lines, each a whole line without its end. */
 struct config_errors {
 	char **lines;
 	size_t count;
@@ -54,26 +41,23 @@ struct config_errors {
 /*
  * Reads a file and what it includes. Returns a configuration that config_free frees, or NULL when
  * there is any error; then *errors has them all. path NULL: none, only the specs. specs are those of -L:
- * "PROTOCOL ADDRESS[,ADDRESS...] [key=value...]".
+ * "PROTOCOL ADDRESS[,ADDRESS...] [key=value...]". *errors is for config_errors_clear in either case.
  */
 struct config *config_read(const char *path, char *const *specs, size_t spec_count,
 			   struct config_errors *errors);
 void config_free(struct config *config);
 
-/* Prints the errors on stderr, a line each, and then "FILE: 2 errors"; nothing when there are none. */
-void config_errors_print(const struct config_errors *errors, const char *path);
+/* Prints every error and the closing line "PATH: 2 errors"; path NULL: "command line: 2 errors". */
+void config_errors_print(const struct config_errors *errors, const char *path, FILE *out);
 void config_errors_clear(struct config_errors *errors);
-
-/* Whether two listeners are the same in every value (and in the bytes of every file they name). */
-bool listener_config_equal(const struct listener_config *a, const struct listener_config *b);
-
-struct listener_config *listener_config_ref(struct listener_config *listener);
-void listener_config_unref(struct listener_config *listener);
 
 /* Prints the effective configuration as INI; 0, or -1 with errno. */
 int config_dump(const struct config *config, FILE *out);
 
-/* Prints what -l prints: all protocols, or one whole (NULL: all); -1 when there is none of that name. */
+/*
+ * Prints what -l prints: NULL: every protocol, a line each; else one whole, or the keys of [daemon] for
+ * "daemon". 0, or -1 when there is none of that name.
+ */
 int config_describe(const char *protocol_name, FILE *out);
 
 #endif

@@ -1,0 +1,30 @@
+/* assign.h - brings a key of a section to its row, and its value into the row's field. */
+#ifndef TWINED_CONFIG_ASSIGN_H
+#define TWINED_CONFIG_ASSIGN_H
+
+#include <stdbool.h>
+
+#include "config/reading.h"
+
+/* An entry with its key of a section; NULL: none. */
+const struct inifile_entry *section_entry(const struct placed *placed, const char *key);
+
+/*
+ * Expands the value of an entry, checks it, sets the row's field and keeps the text. False after an
+ * error, which is added to the faults.
+ */
+bool row_assign(struct faults *faults, const struct placed *placed, const struct inifile_entry *entry,
+		const struct option *row, void *settings, char **text);
+
+/* Sets a field to a text that needs no expansion: a default or an inherited value. */
+bool row_inherit(struct faults *faults, const struct placed *placed, const struct option *row,
+		 const char *value, const char *directory, void *settings, char **text);
+
+/* Where a key may stand. protocol is that of the section's listener, NULL when it is not known. */
+enum section_type { SECTION_DAEMON, SECTION_DEFAULTS, SECTION_LISTENER };
+
+/* Refuses every key of the section that has no row there. */
+void keys_check(struct faults *faults, const struct placed *placed, enum section_type type,
+		const struct protocol *protocol);
+
+#endif

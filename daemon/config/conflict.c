@@ -1,0 +1,95 @@
+/* conflict.c - sorts addresses, so that equal ones meet. */
+#include "config/conflict.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/address_identity.h"
+#include "config/assign.h"
+#include "config/sentence.h"
+
+static void
+claim_add(struct conflicts *conflicts, struct faults *faults, const struct placed *placed, const char *text,
+	  const char *identity)
+{
+	struct claim *claims = conflicts->claims;
+	char *copy = strdup(identity);
+
+	if ((conflicts->count & (conflicts->count - 1)) == 0)
+		claims = reallocarray(claims, conflicts->count == 0 ? 1 : conflicts->count * 2, sizeof *claims);
+	if (claims != NULL)
+		conflicts->claims = claims;
+	if (claims == NULL || copy == NULL) {
+		faults->out_of_memory = true;
+		free(copy);
+		return;
+	}
+	claims[conflicts->count++] = (struct claim){ .identity = copy, .text = text, .placed = *placed };
+}
+
+void
+conflicts_add(struct conflicts *conflicts, struct faults *faults, const struct placed *placed,
+	      const struct address_list *addresses)
+{
+	char identity[ADDRESS_IDENTITY_MAX];
+
+	for (size_t i = 0; i < addresses->count; i++)
+		if (address_identity(&addresses->items[i], identity) != NULL)
+			claim_add(conflicts, faults, placed, addresses->items[i].text, identity);
+}
+
+static unsigned
+claim_line(const struct claim *claim)
+{
+	const struct inifile_entry *entry = section_entry(&claim->placed, "listen");
+
+	return entry != NULL ? entry->line : claim->placed.section->line;
+}
+
+static int
+claim_compare(const void *a, const void *b)
+{
+	const struct claim *x = a, *y = b;
+	int order = strcmp(x->identity, y->identity);
+	unsigned x_line = claim_line(x), y_line = claim_line(y);
+
+	if (order != 0)
+		return order;
+	if (x->placed.origin->rank != y->placed.origin->rank)
+		return x->placed.origin->rank < y->placed.origin->rank ? -1 : 1;
+	return x_line < y_line ? -1 : x_line > y_line;
+}
+
+static void
+claim_refuse(const struct claim *first, const struct claim *again, struct faults *faults)
+{
+	char *place = place_format(first->placed.origin, claim_line(first));
+
+	if (place == NULL) {
+		faults->out_of_memory = true;
+		return;
+	}
+	fault_add(faults, again->placed.origin, claim_line(again), again->placed.section->name, "listen", "%s",
+		  sentence_about(again->text, "is already taken by [%s] at %s", first->placed.section->name,
+				 place));
+	free(place);
+}
+
+void
+conflicts_check(struct conflicts *conflicts, struct faults *faults)
+{
+	const struct claim *first = conflicts->claims;
+
+	if (conflicts->count > 0)
+		qsort(conflicts->claims, conflicts->count, sizeof *conflicts->claims, claim_compare);
+	for (size_t i = 1; i < conflicts->count; i++) {
+		if (strcmp(first->identity, conflicts->claims[i].identity) == 0)
+			claim_refuse(first, &conflicts->claims[i], faults);
+		else
+			first = &conflicts->claims[i];
+	}
+	for (size_t i = 0; i < conflicts->count; i++)
+		free(conflicts->claims[i].identity);
+	free(conflicts->claims);
+	*conflicts = (struct conflicts){ 0 };
+}

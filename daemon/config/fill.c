@@ -1,0 +1,240 @@
+/* fill.c - makes settings of sections: own keys, what [defaults] says, what the tables say. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/assign.h"
+#include "config/conflict.h"
+#include "config/expand.h"
+#include "config/sentence.h"
+#include "config/table.h"
+#include "config/value.h"
+
+void
+reading_fill_daemon(struct reading *reading)
+{
+	const struct placed *placed = reading_find(reading, "daemon");
+	struct placed nowhere = { .origin = &reading->sources[0]->origin };
+	struct config *config = reading->config;
+
+	if (placed == NULL)
+		placed = &nowhere;
+	else
+		keys_check(&reading->faults, placed, SECTION_DAEMON, NULL);
+	for (size_t i = 0; daemon_options[i].name != NULL; i++) {
+		const struct option *row = &daemon_options[i];
+		const struct inifile_entry *entry = section_entry(placed, row->name);
+		char **text = &config->daemon_texts[i];
+
+		if (entry != NULL)
+			row_assign(&reading->faults, placed, entry, row, &config->daemon, text);
+		else if (row->fallback != NULL)
+			row_inherit(&reading->faults, placed, row, row->fallback, NULL, &config->daemon, text);
+		if (entry != NULL && placed->origin->rank > 0 && strcmp(row->name, "include") == 0)
+			fault_add(&reading->faults, placed->origin, entry->line, "daemon", "include",
+				  "only the first file includes others");
+	}
+}
+
+void
+reading_fill_defaults(struct reading *reading)
+{
+	const struct placed *placed = reading_find(reading, "defaults");
+	struct listener_settings scratch = { 0 };
+
+	if (placed == NULL)
+		return;
+	reading->defaults = *placed;
+	values_clear(listener_options, &scratch);
+	keys_check(&reading->faults, placed, SECTION_DEFAULTS, NULL);
+	for (size_t i = 0; listener_options[i].name != NULL; i++) {
+		const struct inifile_entry *entry = section_entry(placed, listener_options[i].name);
+		char *text = NULL;
+
+		if (entry != NULL
+		    && row_assign(&reading->faults, placed, entry, &listener_options[i], &scratch, &text))
+			reading->default_texts[i] = text;
+	}
+	values_clear(listener_options, &scratch);
+}
+
+/* The protocol that a listener will have; NULL when its key is missing or wrong, which is told later. */
+static const struct protocol *
+protocol_of(const struct reading *reading, const struct placed *placed)
+{
+	const struct option *row = option_find(listener_options, "protocol");
+	const struct inifile_entry *entry = section_entry(placed, "protocol");
+	const char *inherited = reading->default_texts[row - listener_options];
+	char *name;
+
+	if (entry == NULL)
+		return inherited != NULL ? protocol_find(inherited) : NULL;
+	if (expand(entry->value, &name) != NULL)
+		return NULL;
+	const struct protocol *protocol = protocol_find(name);
+	free(name);
+	return protocol;
+}
+
+static const char *
+protocol_default(const struct protocol *protocol, const struct option *row)
+{
+	for (const struct option_default *own = protocol != NULL ? protocol->defaults : NULL;
+	     own != NULL && own->name != NULL; own++)
+		if (strcmp(own->name, row->name) == 0)
+			return own->value;
+	return row->fallback;
+}
+
+static void
+required_fault(struct reading *reading, const struct placed *placed, const struct option *row,
+	       const char *whose)
+{
+	fault_add(&reading->faults, placed->origin, placed->section->line, placed->section->name, row->name,
+		  "missing: every listener%s%s needs it", *whose != '\0' ? " of protocol " : "", whose);
+}
+
+static void
+common_fill(struct reading *reading, const struct placed *placed, struct listener_config *listener)
+{
+	const struct protocol *protocol = listener->common.protocol;
+
+	for (size_t i = 0; listener_options[i].name != NULL; i++) {
+		const struct option *row = &listener_options[i];
+		const struct inifile_entry *entry = section_entry(placed, row->name);
+		const struct inifile_entry *shared = section_entry(&reading->defaults, row->name);
+		const char *inherited = reading->default_texts[i];
+		char **text = &listener->common_texts[i];
+
+		if (entry != NULL)
+			row_assign(&reading->faults, placed, entry, row, &listener->common, text);
+		else if (inherited != NULL)
+			row_inherit(&reading->faults, placed, row, inherited, NULL, &listener->common, text);
+		else if (protocol_default(protocol, row) != NULL)
+			row_inherit(&reading->faults, placed, row, protocol_default(protocol, row), NULL,
+				    &listener->common, text);
+		else if ((row->flags & OPTION_REQUIRED) && shared == NULL)
+			required_fault(reading, placed, row, "");
+	}
+}
+
+static void
+own_fill(struct reading *reading, const struct placed *placed, struct listener_config *listener)
+{
+	const struct protocol *protocol = listener->common.protocol;
+	size_t count = table_size(protocol->options);
+
+	for (size_t i = 0; i < count; i++) {
+		const struct option *row = &protocol->options[i];
+		const struct inifile_entry *entry = section_entry(placed, row->name);
+
+		if (entry != NULL)
+			row_assign(&reading->faults, placed, entry, row, listener->settings,
+				   &listener->texts[i]);
+		else if (row->fallback != NULL)
+			row_inherit(&reading->faults, placed, row, row->fallback, NULL, listener->settings,
+				    &listener->texts[i]);
+		else if (row->flags & OPTION_REQUIRED)
+			required_fault(reading, placed, row, protocol->name);
+	}
+}
+
+/* The line of a key, of what [defaults] says for it, or of the section. */
+static void
+key_fault(struct reading *reading, const struct placed *placed, const char *key, const char *sentence)
+{
+	const struct inifile_entry *entry = section_entry(placed, key);
+
+	fault_add(&reading->faults, placed->origin, entry != NULL ? entry->line : placed->section->line,
+		  placed->section->name, key, "%s", sentence);
+}
+
+/* What a protocol cannot be spoken over. Of a passed socket that is known only when it is there. */
+static void
+transports_check(struct reading *reading, const struct placed *placed, const char *key,
+		 const struct address_list *addresses, const struct protocol *protocol)
+{
+	for (size_t i = 0; i < addresses->count; i++) {
+		const struct address *address = &addresses->items[i];
+		bool is_datagram = address_is_datagram(address->kind);
+
+		if (address->kind == ADDRESS_SYSTEMD
+		    || (protocol->transports & (is_datagram ? PROTOCOL_DATAGRAM : PROTOCOL_STREAM)))
+			continue;
+		key_fault(reading, placed, key,
+			  sentence_about(address->text, "is for %s, which %s does not serve: expected %s",
+					 is_datagram ? "datagrams" : "streams", protocol->name,
+					 is_datagram ? "tcp:// or unix://" : "udp:// or unixgram://"));
+	}
+}
+
+/* What only shows when all values are there. */
+static void
+listener_check(struct reading *reading, const struct placed *placed, const struct listener_config *listener)
+{
+	const struct protocol *protocol = listener->common.protocol;
+	const char *wrong = protocol->settings_check != NULL ? protocol->settings_check(listener->settings)
+							     : NULL;
+
+	if (wrong != NULL)
+		fault_add(&reading->faults, placed->origin, placed->section->line, placed->section->name, NULL,
+			  "%s", wrong);
+	for (const struct option *row = protocol->options; row != NULL && row->name != NULL; row++)
+		if (row->type == OPTION_CONNECT)
+			transports_check(reading, placed, row->name,
+					 (const void *)((const char *)listener->settings + row->offset),
+					 protocol);
+}
+
+static struct listener_config *
+listener_fill(struct reading *reading, const struct placed *placed)
+{
+	const struct protocol *protocol = protocol_of(reading, placed);
+	struct listener_config *listener =
+		listener_config_new(strchr(placed->section->name, ':') + 1,
+				    place_format(placed->origin, placed->section->line), protocol);
+	size_t faults = reading->faults.count;
+
+	if (listener == NULL) {
+		reading->faults.out_of_memory = true;
+		return NULL;
+	}
+	keys_check(&reading->faults, placed, SECTION_LISTENER, protocol);
+	common_fill(reading, placed, listener);
+	if (protocol != NULL) {
+		own_fill(reading, placed, listener);
+		transports_check(reading, placed, "listen", &listener->common.listen, protocol);
+	}
+	if (protocol != NULL && reading->faults.count == faults && !reading->faults.out_of_memory)
+		listener_check(reading, placed, listener);
+	return listener;
+}
+
+void
+reading_fill_listeners(struct reading *reading)
+{
+	struct config *config = reading->config;
+	struct conflicts conflicts = { 0 };
+	size_t found = 0;
+
+	for (size_t i = 0; i < reading->section_count; i++) {
+		const struct placed *placed = &reading->sections[i];
+
+		if (strncmp(placed->section->name, "listener:", strlen("listener:")) != 0)
+			continue;
+		found++;
+		struct listener_config *listener = listener_fill(reading, placed);
+		if (listener == NULL)
+			continue;
+		if (listener->common.enabled)
+			config->listeners[config->listener_count++] = listener;
+		else
+			config->disabled[config->disabled_count++] = listener;
+		if (listener->common.enabled)
+			conflicts_add(&conflicts, &reading->faults, placed, &listener->common.listen);
+	}
+	conflicts_check(&conflicts, &reading->faults);
+	/* A section that was refused may have been the listener. */
+	if (found == 0 && !reading->has_lost_section)
+		fault_add(&reading->faults, &reading->sources[0]->origin, 0, NULL, NULL,
+			  "no listener: expected a section [listener:NAME]");
+}
