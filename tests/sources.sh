@@ -28,4 +28,4 @@ check 'every other source of the unit tests' $(printf '%s\n' tests/unit/*.[ch] |
 check 'every system test' tests/system/test_*.py
 targets=(tests/fuzz/fuzz_*.c)
 check 'every fuzz target' "${targets[@]%.c}"
-check 'every manual page' **/*.[1-8]
+check 'every manual page' {daemon,conf}/*.[1-8]
