@@ -8,6 +8,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "base/log.h"
 #include "fake_transport.h"
 #include "protocols/line.h"
 #include "protocols/registry.h"
@@ -426,5 +427,6 @@ main(void)
 		cmocka_unit_test(bad_settings_are_refused),
 		cmocka_unit_test(probe_wants_its_line),
 	};
+	log_set_level(LEVEL_WARNING);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

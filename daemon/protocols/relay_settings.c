@@ -1,0 +1,72 @@
+/* relay_settings.c - the keys of a relay. */
+#include "protocols/relay_settings.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "protocols/template.h"
+
+/* Of the ring, besides two of the longest lines. */
+enum { RING_MARGIN = 2 * (PREFIX_MAX + 2) };
+
+static const char *const role_names[] = { "in", "out", "both", NULL };
+static const char *const on_long_line_names[] = { "drop", "cut", "close", NULL };
+static const char *const line_end_names[] = { "lf", "crlf", NULL };
+static const char *const on_slow_names[] = { "drop", "close", NULL };
+
+#define FIELD(name) offsetof(struct relay_settings, name)
+
+const struct option relay_options[] = {
+	{ "role", OPTION_CHOICE, 0, FIELD(role), 0, 0, role_names, "both",
+	  "in: peers only send to the hub; out: they only receive" },
+	{ "loopback", OPTION_BOOL, 0, FIELD(loopback), 0, 1, NULL, "no",
+	  "a sender gets its own lines too" },
+	{ "max_line", OPTION_SIZE, 0, FIELD(max_line), 1, 65536, NULL, "8K",
+	  "longest line, without its end" },
+	{ "on_long_line", OPTION_CHOICE, 0, FIELD(on_long_line), 0, 0, on_long_line_names, "drop",
+	  "what is done with a longer one; close: with its sender" },
+	{ "line_end", OPTION_CHOICE, 0, FIELD(line_end), 0, 0, line_end_names, "lf",
+	  "what ends the lines that are sent; both are always read" },
+	{ "history", OPTION_NUMBER, 0, FIELD(history), 0, 1000000, NULL, "0",
+	  "lines sent to whoever joins, as far as the buffer has them" },
+	{ "buffer", OPTION_SIZE, 0, FIELD(buffer), 4096, 1 << 30, NULL, "1M",
+	  "the ring of the last lines, which all members share" },
+	{ "on_slow", OPTION_CHOICE, 0, FIELD(on_slow), 0, 0, on_slow_names, "drop",
+	  "a member that is more than the buffer behind loses lines, or is closed" },
+	{ "drop_notice", OPTION_STRING, OPTION_MAY_NONE, FIELD(drop_notice), 1, TEMPLATE_MAX, NULL, "none",
+	  "line sent to a member that has lost lines; {n} is how many" },
+	{ "prefix", OPTION_STRING, OPTION_MAY_NONE, FIELD(prefix), 1, TEMPLATE_MAX, NULL, "none",
+	  "text before each line, with {time} {peer} {member} {seq}; quotes around it keep blanks" },
+	{ "greeting", OPTION_STRING, OPTION_MAY_NONE, FIELD(greeting), 1, TEMPLATE_MAX, NULL, "none",
+	  "line sent to whoever joins" },
+	{ 0 },
+};
+
+static const struct template_word prefix_words[] = {
+	{ "time", "" }, { "peer", "" }, { "member", "" }, { "seq", "" }, { 0 },
+};
+static const struct template_word notice_words[] = { { "n", "" }, { 0 } };
+
+const char *
+relay_settings_check(const void *void_settings)
+{
+	static _Thread_local char sentence[120];
+	const struct relay_settings *settings = void_settings;
+	const char *unknown = NULL, *key = "prefix";
+	if (settings->buffer < 2 * settings->max_line + RING_MARGIN) {
+		snprintf(sentence, sizeof sentence, "buffer must have %lld bytes at least: twice max_line + %d",
+			 (long long)(2 * settings->max_line + RING_MARGIN), RING_MARGIN);
+		return sentence;
+	}
+	if (settings->prefix != NULL)
+		unknown = template_find_unknown(settings->prefix, prefix_words);
+	if (unknown == NULL && settings->drop_notice != NULL) {
+		unknown = template_find_unknown(settings->drop_notice, notice_words);
+		key = "drop_notice";
+	}
+	if (unknown == NULL)
+		return NULL;
+	snprintf(sentence, sizeof sentence, "%s: %.*s is none of the words it may have", key,
+		 (int)strcspn(unknown, "}") + 1, unknown);
+	return sentence;
+}

@@ -1,0 +1,28 @@
+/* relay_settings.h - the keys of a relay. */
+#ifndef TWINED_PROTOCOLS_RELAY_SETTINGS_H
+#define TWINED_PROTOCOLS_RELAY_SETTINGS_H
+
+#include <stdint.h>
+
+#include "base/option.h"
+
+enum role { ROLE_IN, ROLE_OUT, ROLE_BOTH };
+enum on_long_line { ON_LONG_LINE_DROP, ON_LONG_LINE_CUT, ON_LONG_LINE_CLOSE };
+enum line_end { LINE_END_LF, LINE_END_CRLF };
+
+enum {
+	PREFIX_MAX = 1024,			/* with its words written out; what is beyond is cut */
+	TEMPLATE_MAX = 200,
+};
+
+struct relay_settings {
+	int64_t role, loopback, max_line, on_long_line, line_end, history, buffer, on_slow;
+	char *drop_notice, *prefix, *greeting;
+};
+
+extern const struct option relay_options[];
+
+/* The relay's settings_check. */
+const char *relay_settings_check(const void *settings);
+
+#endif
