@@ -116,21 +116,31 @@ table_offer(struct suggestion *suggestion, const struct option *table)
 		suggestion_offer(suggestion, row->name);
 }
 
-static void
-unknown_key_fault(struct faults *faults, const struct placed *placed, const struct inifile_entry *entry,
-		  enum section_type type, const struct protocol *protocol)
+/* The key that an unknown one is nearest to. */
+static struct suggestion
+key_suggestion(const char *key, enum section_type type, const struct protocol *protocol)
 {
-	struct suggestion suggestion = suggestion_new(entry->key);
-	char nearest[80], sentence[120];
+	struct suggestion suggestion = suggestion_new(key);
 
 	table_offer(&suggestion, type == SECTION_DAEMON ? daemon_options : listener_options);
 	if (type == SECTION_LISTENER && protocol != NULL)
 		table_offer(&suggestion, protocol->options);
 	for (size_t i = 0; type == SECTION_LISTENER && protocol == NULL && protocols[i] != NULL; i++)
 		table_offer(&suggestion, protocols[i]->options);
-	snprintf(sentence, sizeof sentence, "unknown key%s",
-		 suggestion_format(&suggestion, nearest, sizeof nearest));
-	entry_fault(faults, placed, entry, sentence);
+	return suggestion;
+}
+
+bool
+section_misspells(const struct placed *placed, const char *key, const struct protocol *protocol)
+{
+	for (size_t i = 0; i < placed->section->count; i++) {
+		const char *entry_key = placed->section->entries[i].key;
+		struct suggestion suggestion = key_suggestion(entry_key, SECTION_LISTENER, protocol);
+
+		if (suggestion.best != NULL && strcmp(suggestion.best, key) == 0)
+			return true;
+	}
+	return false;
 }
 
 static void
@@ -155,8 +165,10 @@ key_check(struct faults *faults, const struct placed *placed, const struct inifi
 	else if (type != SECTION_DAEMON && option_find(daemon_options, entry->key) != NULL)
 		snprintf(sentence, sizeof sentence, "is a key of [daemon]");
 	else {
-		unknown_key_fault(faults, placed, entry, type, protocol);
-		return;
+		struct suggestion suggestion = key_suggestion(entry->key, type, protocol);
+		char nearest[80];
+		snprintf(sentence, sizeof sentence, "unknown key%s",
+			 suggestion_format(&suggestion, nearest, sizeof nearest));
 	}
 	entry_fault(faults, placed, entry, sentence);
 }

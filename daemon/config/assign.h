@@ -20,6 +20,12 @@ bool row_assign(struct faults *faults, const struct placed *placed, const struct
 bool row_inherit(struct faults *faults, const struct placed *placed, const struct option *row,
 		 const char *value, const char *directory, void *settings, char **text);
 
+/*
+ * Whether a key of a listener's section is unknown and looks like this one: then the user has said it,
+ * and is told once.
+ */
+bool section_misspells(const struct placed *placed, const char *key, const struct protocol *protocol);
+
 /* Where a key may stand. protocol is that of the section's listener, NULL when it is not known. */
 enum section_type { SECTION_DAEMON, SECTION_DEFAULTS, SECTION_LISTENER };
 

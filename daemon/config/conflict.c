@@ -70,8 +70,10 @@ claim_refuse(const struct claim *first, const struct claim *again, struct faults
 		return;
 	}
 	fault_add(faults, again->placed.origin, claim_line(again), again->placed.section->name, "listen", "%s",
-		  sentence_about(again->text, "is already taken by [%s] at %s", first->placed.section->name,
-				 place));
+		  first->placed.origin->is_spec
+			  ? sentence_about(again->text, "is already taken by %s", place)
+			  : sentence_about(again->text, "is already taken by [%s] at %s",
+					   first->placed.section->name, place));
 	free(place);
 }
 

@@ -13,6 +13,14 @@ transports_words(unsigned transports)
 								   : "datagrams";
 }
 
+static const char *
+transports_schemes(unsigned transports)
+{
+	return transports == (PROTOCOL_STREAM | PROTOCOL_DATAGRAM) ? "tcp://, unix://, udp:// and unixgram://"
+	       : transports == PROTOCOL_STREAM			   ? "tcp:// and unix://"
+								   : "udp:// and unixgram://";
+}
+
 /* The default for a protocol; its own for a common key, where it has one. */
 static const char *
 default_of(const struct option *row, const struct option_default *defaults)
@@ -64,9 +72,7 @@ config_describe(const char *protocol_name, FILE *out)
 	if (protocol == NULL)
 		return -1;
 	fprintf(out, "%s: %s\n", protocol->name, protocol->summary);
-	fprintf(out, "Serves %s: %s%s.\n\n", transports_words(protocol->transports),
-		protocol->transports & PROTOCOL_STREAM ? "tcp:// unix://" : "",
-		protocol->transports & PROTOCOL_DATAGRAM ? " udp:// unixgram://" : "");
+	fprintf(out, "Serves %s.\n\n", transports_schemes(protocol->transports));
 	if (protocol->options == NULL || protocol->options->name == NULL)
 		fputs("It has no options of its own.\n", out);
 	else

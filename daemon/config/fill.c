@@ -87,8 +87,10 @@ protocol_default(const struct protocol *protocol, const struct option *row)
 
 static void
 required_fault(struct reading *reading, const struct placed *placed, const struct option *row,
-	       const char *whose)
+	       const struct protocol *protocol, const char *whose)
 {
+	if (section_misspells(placed, row->name, protocol))
+		return;
 	fault_add(&reading->faults, placed->origin, placed->section->line, placed->section->name, row->name,
 		  "missing: every listener%s%s needs it", *whose != '\0' ? " of protocol " : "", whose);
 }
@@ -113,7 +115,7 @@ common_fill(struct reading *reading, const struct placed *placed, struct listene
 			row_inherit(&reading->faults, placed, row, protocol_default(protocol, row), NULL,
 				    &listener->common, text);
 		else if ((row->flags & OPTION_REQUIRED) && shared == NULL)
-			required_fault(reading, placed, row, "");
+			required_fault(reading, placed, row, protocol, "");
 	}
 }
 
@@ -134,7 +136,7 @@ own_fill(struct reading *reading, const struct placed *placed, struct listener_c
 			row_inherit(&reading->faults, placed, row, row->fallback, NULL, listener->settings,
 				    &listener->texts[i]);
 		else if (row->flags & OPTION_REQUIRED)
-			required_fault(reading, placed, row, protocol->name);
+			required_fault(reading, placed, row, protocol, protocol->name);
 	}
 }
 

@@ -98,7 +98,7 @@ number_format(enum option_type type, int64_t number, char *buffer, size_t size)
 	}
 	while (unit->factor != 1 && (number == 0 || number % unit->factor != 0))
 		unit++;
-	snprintf(buffer, size, "%" PRId64 "%s", number,
+	snprintf(buffer, size, "%" PRId64 "%s", number / unit->factor,
 		 type == OPTION_DURATION && number == 0 ? "" : unit->name);
 	return buffer;
 }

@@ -58,9 +58,13 @@ void
 suggestion_offer(struct suggestion *suggestion, const char *name)
 {
 	unsigned distance = edit_distance(suggestion->wanted, name, suggestion->distance);
+	size_t length = strlen(suggestion->wanted);
 
 	if (distance < suggestion->distance) {
 		suggestion->distance = distance;
+		suggestion->best = name;
+	} else if (suggestion->best == NULL && length >= 3 && strncmp(suggestion->wanted, name, length) == 0) {
+		/* A beginning will do when nothing is nearer. */
 		suggestion->best = name;
 	}
 }
