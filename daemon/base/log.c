@@ -32,6 +32,12 @@ log_open(void)
 		     && device == stderr_stat.st_dev && inode == stderr_stat.st_ino;
 }
 
+bool
+log_is_journal(void)
+{
+	return to_journal;
+}
+
 void
 log_set_level(int level)
 {

@@ -21,6 +21,9 @@ extern const char *const log_level_names[];
  */
 void log_open(void);
 
+/* Whether log_open has found the journal. */
+bool log_is_journal(void);
+
 /* Lines above the level are not written. A level beyond the ends is taken as the end. */
 void log_set_level(int level);
 

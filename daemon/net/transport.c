@@ -27,11 +27,15 @@
  *
  * With READ_ENDED and WRITE_ENDED the connection is closed.
  */
-/*
- * What one recv(2) takes at most, and so what a peer that does not read can make us hold: with the
- * evbuffer's own header it is 64 KiB.
- */
-enum { READ_SIZE = 64 * 1024 - 128 };
+enum {
+	/*
+	 * What one recv(2) takes at most, and so what a peer that does not read can make us hold: with
+	 * the evbuffer's own header it is 64 KiB.
+	 */
+	READ_SIZE = 64 * 1024 - 128,
+	/* What is thrown away at once: TCP does not even copy it. */
+	DROP_SIZE = REACTOR_SCRATCH_SIZE,
+};
 
 enum read_side { READ_OPEN, READ_DROPPING, READ_ENDED };
 enum write_side { WRITE_OPEN, WRITE_ENDING, WRITE_ENDED };
@@ -425,8 +429,8 @@ transport_read(struct transport *transport)
 	uint8_t *scratch = reactor_scratch(transport->endpoint->reactor);
 	ssize_t length;
 
-	do	/* with MSG_TRUNC TCP does not even copy: tcp(7) */
-		length = recv(transport_fd(transport), scratch, READ_SIZE,
+	do	/* MSG_TRUNC: tcp(7) */
+		length = recv(transport_fd(transport), scratch, drops ? DROP_SIZE : READ_SIZE,
 			      drops ? MSG_TRUNC : 0);
 	while (length < 0 && errno == EINTR);
 	if (length > 0) {

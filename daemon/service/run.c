@@ -135,7 +135,9 @@ stop(struct run *run)
 	run->stopping = true;
 	systemd_stopping();
 	log_notice("stopping");
-	run->stop_until_ms = reactor_now_ms() + (uint64_t)run->settings.shutdown_timeout_ms;
+	run->stop_until_ms = run->settings.shutdown_timeout_ms == 0
+				     ? UINT64_MAX
+				     : reactor_now_ms() + (uint64_t)run->settings.shutdown_timeout_ms;
 	service_stop(run->service);
 	stop_poll(run);
 }
@@ -246,7 +248,10 @@ run(const struct options *options)
 			log_error("cannot start: %s", strerror(errno));
 		config_free(config);
 	}
-	config_errors_print(&errors, options->path, stderr);
+	if (log_is_journal())
+		log_errors(&errors);	/* with their priority */
+	else
+		config_errors_print(&errors, options->path, stderr);
 	config_errors_clear(&errors);
 	if (status == 0) {
 		reactor_run(run.reactor);
