@@ -23,7 +23,8 @@ def _result(passed, name, directive=""):
 @pytest.hookimpl(tryfirst=True)
 def pytest_report_teststatus(report):
     """Keeps pytest's own dots out of the lines."""
-    return report.outcome, "", ""
+    told = report.when == "call" or report.outcome != "passed"
+    return report.outcome if told else "", "", ""
 
 
 def pytest_runtest_logreport(report):
@@ -46,7 +47,7 @@ def pytest_sessionfinish(session, exitstatus):
     if _count == 0:
         _line("Bail out! no test was found")
     else:
-        _line(f"1..{_count}")
+        _line(f"\n1..{_count}")     # behind what pytest says of its progress
     # A failed test has been told; anything else that is wrong stays an error of its own.
     if exitstatus == pytest.ExitCode.TESTS_FAILED:
         session.exitstatus = pytest.ExitCode.OK

@@ -5,9 +5,7 @@ import json
 import os
 import pathlib
 import shutil
-import signal
 import socket
-import struct
 import subprocess
 import threading
 import time
@@ -28,7 +26,7 @@ def systemctl(*args, check=True):
 
 
 def journal_text():
-    return subprocess.run(["journalctl", "--no-pager", "-b", "-n", "60", "-u", UNIT],
+    return subprocess.run(["journalctl", "--no-pager", "-b", "-n", "30", "-u", UNIT],
                           capture_output=True, text=True).stdout
 
 
@@ -164,6 +162,7 @@ class Freeze:
     """One thread of a process stands still, as a debugger would hold it; the others go on."""
 
     SEIZE, INTERRUPT, DETACH = 0x4206, 0x4207, 17
+    WALL = 0x40000000
 
     def __init__(self, thread):
         self.libc = ctypes.CDLL(None, use_errno=True)
@@ -172,7 +171,16 @@ class Freeze:
         for request in (self.SEIZE, self.INTERRUPT):
             if self.libc.ptrace(request, thread, None, None) != 0:
                 raise OSError(ctypes.get_errno(), "ptrace")
-        os.waitpid(thread, 0x40000000)      # __WALL: until it has stopped
+        os.waitpid(thread, self.WALL)       # until it has stopped
+        # When it dies, its process is gone only once we have heard of it.
+        threading.Thread(target=self._hear, daemon=True).start()
+
+    def _hear(self):
+        try:
+            while not os.WIFSIGNALED(os.waitpid(self.thread, self.WALL)[1]):
+                pass
+        except ChildProcessError:
+            pass
 
     def __enter__(self):
         return self

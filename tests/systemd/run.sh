@@ -17,7 +17,7 @@ for tool in systemd-nspawn systemd-run nsenter unshare setpriv dbus-daemon; do
 	command -v $tool >/dev/null || skip "needs $tool (packages systemd, systemd-container, dbus, util-linux)"
 done
 
-stage=$(mktemp -d "$TWINED_BUILD/systemd-test.XXXXXX") || exit 1
+stage=$(mktemp -d "$TWINED_BUILD/systemd-test.XXXXXX") && chmod 755 "$stage" || exit 1
 trap 'rm -rf "$stage" "$stage.log"' EXIT
 if ! env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -s -C "$TWINED_BUILD" install DESTDIR="$stage" >"$stage.log" 2>&1
 then

@@ -294,9 +294,8 @@ def test_watchdog_leaves_a_turning_daemon_alone(service):
         started = int(service.show("WatchdogTimestampMonotonic"))
 
         def five_periods():
-            client.sendall(b"x" * 65536)
-            while len(client.recv(65536)) == 65536:
-                pass
+            client.sendall(b"x" * 10000)
+            assert len(client.recv(10000, socket.MSG_WAITALL)) == 10000
             return int(service.show("WatchdogTimestampMonotonic")) - started > 2_500_000
         wait_until(five_periods, "the watchdog to be fed for five periods")
     assert service.pid == pid
@@ -367,8 +366,10 @@ ListenStream=/run/twined-a.sock
     service.reload()
     assert echo(ECHO) == b"hi\n"
     systemctl("restart", "--no-block", UNIT)
-    for _ in range(100):        # none is refused, whenever it comes
-        assert echo(ECHO) == b"hi\n"
+    answers = [echo(ECHO) for _ in range(100)]      # none is refused or reset, whenever it comes
+    # At most the one that was open at the stop has had no time to ask.
+    assert set(answers) <= {b"hi\n", b""} and answers.count(b"") <= 1
+    assert answers[-1] == b"hi\n"
     systemctl("stop", UNIT)
     assert os.path.exists("/run/twined-a.sock")
     assert echo("/run/twined-a.sock") == b"hi\n"
@@ -390,7 +391,7 @@ ListenStream=127.0.0.1:7009
 def test_missing_socket_is_an_error(service):
     service.configure(SYSTEMD_INI)
     assert systemctl("start", UNIT, check=False).returncode != 0
-    service.wait_for_line(f"{INI}:2: [listener:echo] listen: ", PRIORITY="3")
+    service.wait_for_line(f"{INI}:", "[listener:echo] listen: systemd:echo", PRIORITY="3")
 
 
 # ---- The journal
