@@ -89,7 +89,8 @@ static void
 required_fault(struct reading *reading, const struct placed *placed, const struct option *row,
 	       const struct protocol *protocol, const char *whose)
 {
-	if (section_misspells(placed, row->name, protocol))
+	/* A line that was refused may have had the key. */
+	if (placed->section->has_lost_entry || section_misspells(placed, row->name, protocol))
 		return;
 	fault_add(&reading->faults, placed->origin, placed->section->line, placed->section->name, row->name,
 		  "missing: every listener%s%s needs it", *whose != '\0' ? " of protocol " : "", whose);
@@ -206,7 +207,8 @@ listener_fill(struct reading *reading, const struct placed *placed)
 		own_fill(reading, placed, listener);
 		transports_check(reading, placed, "listen", &listener->common.listen, protocol);
 	}
-	if (protocol != NULL && reading->faults.count == faults && !reading->faults.out_of_memory)
+	if (protocol != NULL && reading->faults.count == faults && !reading->faults.out_of_memory
+	    && !placed->section->has_lost_entry)
 		listener_check(reading, placed, listener);
 	return listener;
 }

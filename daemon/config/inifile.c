@@ -166,6 +166,20 @@ line_check(struct reader *reader, const char *line, size_t length, size_t most)
 		entry_check(reader, line, length);
 }
 
+/* Also when it is indented, or begins with bytes that it should not have. */
+static bool
+looks_like_header(const char *line, size_t length)
+{
+	const char *bracket = memchr(line, '[', length);
+
+	if (bracket == NULL)
+		return false;
+	for (const char *at = line; at < bracket; at++)
+		if (*at > ' ' && *at < 0x7f)
+			return false;
+	return true;
+}
+
 /*
  * True when inih may see the line. A header that is refused takes its keys along: they belong to no
  * section that we know.
@@ -173,8 +187,8 @@ line_check(struct reader *reader, const char *line, size_t length, size_t most)
 static bool
 line_take(struct reader *reader, const char *line, size_t length, size_t most)
 {
-	size_t errors = reader->errors, indent = blanks(line, length);
-	bool is_header = indent < length && line[indent] == '[';
+	size_t errors = reader->errors;
+	bool is_header = looks_like_header(line, length);
 
 	if (is_header)
 		reader->section = NULL;
@@ -183,6 +197,8 @@ line_take(struct reader *reader, const char *line, size_t length, size_t most)
 		return true;
 	if (is_header)
 		reader->file->has_lost_section = true;
+	else if (reader->section != NULL)
+		reader->section->has_lost_entry = true;
 	return false;
 }
 

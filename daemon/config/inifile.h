@@ -21,6 +21,7 @@ struct inifile_section {
 	unsigned line;
 	struct inifile_entry *entries;	/* in the order of their lines; each key once */
 	size_t count;
+	bool has_lost_entry;		/* a line was refused: its key is not here */
 };
 
 struct inifile {

@@ -103,9 +103,13 @@ reading_add_files(struct reading *reading, const char *path)
 							    : NULL;
 	char *patterns, **names;
 
-	/* A value that does not expand is told when [daemon] is filled. */
+	/* What does not expand, or to nothing, is told when [daemon] is filled. */
 	if (include == NULL || expand(include->value, &patterns) != NULL)
 		return;
+	if (*patterns == '\0') {
+		free(patterns);
+		return;
+	}
 	const char *wrong = include_find(patterns, first->origin.directory, &names);
 	if (wrong != NULL) {
 		/* There may be listeners in what was not found. */
