@@ -18,7 +18,8 @@ read_config(const struct options *options)
 	struct config *config =
 		config_read(options->path, options->specs, options->spec_count, &errors);
 
-	config_errors_print(&errors, options->path, stderr);
+	if (config == NULL)
+		config_errors_print(&errors, options->path, stderr);
 	config_errors_clear(&errors);
 	return config;
 }

@@ -22,7 +22,7 @@
 enum {
 	ANSWER_MS = 3000,	/* for a whole check */
 	SILENCE_MS = 250,	/* after which saying nothing is a success, where it is one */
-	REPLY_MAX = 4096,	/* more is not looked at */
+	REPLY_MAX = 4096,
 };
 
 /* One address of one listener, while it is tried. */
@@ -77,6 +77,14 @@ check_end(struct check *check, const char *failure)
 	reactor_stop(check->reactor);
 }
 
+/* Whether saying nothing is a success; a member of a hub that is but a datagram hears nothing. */
+static bool
+check_may_be_silent(const struct check *check)
+{
+	return check->probe->silence_is_ok
+	       || (check->probe->two_members && check->datagram_fd >= 0);
+}
+
 static void
 check_timed_out(void *arg)
 {
@@ -84,7 +92,7 @@ check_timed_out(void *arg)
 	bool silent = check->connector == NULL && check->reply_length == 0
 		      && (check->client_count > 0 || check->datagram_fd >= 0);
 
-	check_end(check, silent && check->probe->silence_is_ok ? NULL : "no answer within 3 s");
+	check_end(check, silent && check_may_be_silent(check) ? NULL : "no answer within 3 s");
 }
 
 static void
@@ -118,14 +126,21 @@ check_judge(struct check *check, bool ended)
 							  : "closed within the answer");
 }
 
-/* Keeps what fits of a reply. */
+/* Keeps the latest REPLY_MAX bytes of a reply: what is looked for may come after much else. */
 static void
 check_take(struct check *check, const uint8_t *bytes, size_t length)
 {
-	size_t space = sizeof check->reply - check->reply_length;
+	size_t surplus;
 
-	if (length > space)
-		length = space;
+	if (length > REPLY_MAX) {
+		bytes += length - REPLY_MAX;
+		length = REPLY_MAX;
+	}
+	if (check->reply_length + length > REPLY_MAX) {
+		surplus = check->reply_length + length - REPLY_MAX;
+		check->reply_length -= surplus;
+		memmove(check->reply, check->reply + surplus, check->reply_length);
+	}
 	memcpy(check->reply + check->reply_length, bytes, length);
 	check->reply_length += length;
 	check_judge(check, false);
@@ -194,6 +209,8 @@ client_connected(void *arg, struct transport *transport, size_t index)
 		transport_end_write(transport);
 	if (check->probe->silence_is_ok)
 		check_allow(check, SILENCE_MS);
+	else if (check->request_length == 0 && check->probe->two_members)
+		check_judge(check, false);	/* there is nothing to send, so nothing to wait for */
 }
 
 static void
@@ -264,7 +281,7 @@ check_send_datagram(struct check *check)
 		return;
 	}
 	check->answered_ms = precise_ms();
-	if (check->probe->silence_is_ok || check->probe->two_members)
+	if (check_may_be_silent(check))
 		check_allow(check, SILENCE_MS);
 }
 
@@ -406,7 +423,8 @@ probe(const struct options *options)
 		config_read(options->path, options->specs, options->spec_count, &errors);
 	bool all_ok;
 
-	config_errors_print(&errors, options->path, stderr);
+	if (config == NULL)
+		config_errors_print(&errors, options->path, stderr);
 	config_errors_clear(&errors);
 	if (config == NULL)
 		return 1;

@@ -247,10 +247,12 @@ run(const struct options *options)
 		else if (errors.count == 0)
 			log_error("cannot start: %s", strerror(errno));
 		config_free(config);
+	} else if (errors.count == 0) {
+		log_error("cannot start: %s", strerror(ENOMEM));
 	}
-	if (log_is_journal())
+	if (errors.count > 0 && log_is_journal())
 		log_errors(&errors);	/* with their priority */
-	else
+	else if (errors.count > 0)
 		config_errors_print(&errors, options->path, stderr);
 	config_errors_clear(&errors);
 	if (status == 0) {
