@@ -23,6 +23,7 @@ enum {
 	ANSWER_MS = 3000,	/* for a whole check */
 	SILENCE_MS = 250,	/* after which saying nothing is a success, where it is one */
 	REPLY_MAX = 4096,
+	LINGER_MS = 100,	/* for a listener that sends for ever */
 };
 
 /* One address of one listener, while it is tried. */
@@ -35,7 +36,7 @@ struct check {
 	struct sockaddr_any address;
 	struct connector *connector;
 	struct transport *clients[2];		/* the last one sends the request, the first hears the reply */
-	size_t client_count;
+	size_t client_count, lost_count;
 	struct event datagram_event;
 	int datagram_fd;			/* -1: none */
 	struct deadline deadline;
@@ -60,7 +61,7 @@ precise_ms(void)
 	return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
 }
 
-/* Ends a check; failure NULL: all is well. */
+/* Ends a check, and the connections in order; failure NULL: all is well. */
 static void
 check_end(struct check *check, const char *failure)
 {
@@ -72,9 +73,15 @@ check_end(struct check *check, const char *failure)
 	reactor_unset_deadline(check->reactor, &check->deadline);
 	connector_cancel(check->connector);
 	check->connector = NULL;
-	for (size_t i = 0; i < check->client_count; i++)
-		transport_abort(check->clients[i], REASON_DONE);
-	reactor_stop(check->reactor);
+	for (size_t i = 0; i < check->client_count; i++) {
+		/* A hub would keep a member that has only half-closed. */
+		if (check->probe->two_members)
+			transport_abort(check->clients[i], REASON_DONE);
+		else
+			transport_lose(check->clients[i], REASON_DONE);
+	}
+	if (check->client_count == check->lost_count)
+		reactor_stop(check->reactor);
 }
 
 /* Whether saying nothing is a success; a member of a hub that is but a datagram hears nothing. */
@@ -126,20 +133,23 @@ check_judge(struct check *check, bool ended)
 							  : "closed within the answer");
 }
 
-/* Keeps the latest REPLY_MAX bytes of a reply: what is looked for may come after much else. */
+/* Keeps the first REPLY_MAX bytes of a reply; of a hub's lines the latest, for the one looked for. */
 static void
 check_take(struct check *check, const uint8_t *bytes, size_t length)
 {
-	size_t surplus;
+	size_t surplus = 0;
 
 	if (length > REPLY_MAX) {
-		bytes += length - REPLY_MAX;
+		bytes += check->probe->two_members ? length - REPLY_MAX : 0;
 		length = REPLY_MAX;
 	}
-	if (check->reply_length + length > REPLY_MAX) {
+	if (check->reply_length + length > REPLY_MAX)
 		surplus = check->reply_length + length - REPLY_MAX;
+	if (check->probe->two_members) {
 		check->reply_length -= surplus;
 		memmove(check->reply, check->reply + surplus, check->reply_length);
+	} else {
+		length -= surplus;
 	}
 	memcpy(check->reply + check->reply_length, bytes, length);
 	check->reply_length += length;
@@ -169,9 +179,14 @@ client_connection_lost(struct transport *transport, enum reason reason)
 {
 	struct check *check = ((struct client *)transport_state(transport))->check;
 
-	if (check != NULL && !check->done)
+	if (check == NULL)
+		return;
+	check->lost_count++;
+	if (!check->done)
 		check_end(check, reason == REASON_PEER_RESET ? "reset by the listener"
 							     : reason_word(reason));
+	else if (check->client_count == check->lost_count)
+		reactor_stop(check->reactor);
 }
 
 static const struct protocol client_protocol = {
@@ -319,6 +334,7 @@ check_run(struct check *check, enum address_kind kind)
 		.name = "probe",
 		.kind = kind,
 		.counters = &check->counters,
+		.linger_timeout_ms = LINGER_MS,
 	};
 	check->deadline.fn = check_timed_out;
 	check->deadline.arg = check;
