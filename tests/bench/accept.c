@@ -21,12 +21,12 @@
 #include <unistd.h>
 
 /*
- * shared     one listening descriptor in every thread's epoll (all that plain libevent events can do)
+ * shared     one listening descriptor in every thread's epoll: all that libevent's events can do
  * exclusive  the same with EPOLLEXCLUSIVE, for reference
- * nested     EPOLLEXCLUSIVE in an epoll of its own, which the thread's epoll watches: how a libevent
- *            program could ask for it
+ * nested     EPOLLEXCLUSIVE in an epoll of its own, which the thread's epoll watches: how a
+ *            libevent program could ask for it
  * reuseport  a listening socket a thread; not possible with a socket that systemd passes
- * handoff    thread 0 accepts, the connections go to all threads in turn by a queue and an eventfd
+ * handoff    thread 0 accepts; all threads get connections in turn, by a queue and an eventfd
  */
 enum way { SHARED, EXCLUSIVE, NESTED, REUSEPORT, HANDOFF, NWAYS };
 static const char *const way_names[] = {"shared", "exclusive", "nested", "reuseport", "handoff"};
@@ -207,7 +207,8 @@ run_thread(void *argument)
 		memory->threads[thread->number].turns++;
 		for (int i = 0; i < n; i++) {
 			int fd = events[i].data.fd;
-			if (fd == thread->listening || (thread->nested >= 0 && fd == thread->nested))
+			if (fd == thread->listening ||
+			    (thread->nested >= 0 && fd == thread->nested))
 				accept_some(thread);
 			else if (fd == thread->wake)
 				take_over(thread);
@@ -245,7 +246,8 @@ run_server(struct sockaddr_in address, int listening, int started)
 		die("calloc");
 	for (int i = 0; i < nthreads; i++) {
 		threads[i].number = i;
-		prepare_thread(&threads[i], i > 0 && way == REUSEPORT ? listening_socket(&address) : listening);
+		prepare_thread(&threads[i],
+			       i > 0 && way == REUSEPORT ? listening_socket(&address) : listening);
 	}
 	for (int i = 1; i < nthreads; i++)
 		if (pthread_create(&threads[i].id, NULL, run_thread, &threads[i]) != 0)
@@ -262,14 +264,15 @@ dial(int epoll, const struct sockaddr_in *address)
 	int one = 1;
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	struct sockaddr_in from = {.sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(0x7f000002U + source++ % 16)};
+				   .sin_addr.s_addr = htonl(0x7f000002U + source++ % 16)};
 
 	if (fd < 0)
 		die("client socket");
 	setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
 	if (bind(fd, (struct sockaddr *)&from, sizeof from) < 0)
 		die("client bind");
-	if (connect(fd, (const struct sockaddr *)address, sizeof *address) < 0 && errno != EINPROGRESS)
+	if (connect(fd, (const struct sockaddr *)address, sizeof *address) < 0 &&
+	    errno != EINPROGRESS)
 		die("client connect");
 	/* The message goes out as soon as the kernel has connected. */
 	watch(epoll, fd, EPOLLOUT);
@@ -330,7 +333,8 @@ cpu_of(pid_t pid)
 static struct result
 measure(enum work work, long count, double seconds)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in address = {.sin_family = AF_INET,
+				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	struct result result = {0};
 	int started[2];
 	char byte;
@@ -417,13 +421,13 @@ compare(enum work work, const int *batches, int nbatches, int rounds, long count
 	for (int w = 0; w < NWAYS; w++)
 		for (int b = 0; b < nbatches; b++) {
 			const struct result *r = results[w][b];
-			printf("%-8s %7d %-10s %5d %10.0f %8.1f %8.2f    %3.0f to %3.0f %%\n", work_names[work],
-				nthreads, way_names[w], batches[b],
-				median(r, rounds, offsetof(struct result, rate)),
-				median(r, rounds, offsetof(struct result, cpu_us)),
-				median(r, rounds, offsetof(struct result, wasted)),
-				median(r, rounds, offsetof(struct result, spread_min)),
-				median(r, rounds, offsetof(struct result, spread_max)));
+			printf("%-8s %7d %-10s %5d %10.0f %8.1f %8.2f    %3.0f to %3.0f %%\n",
+			       work_names[work], nthreads, way_names[w], batches[b],
+			       median(r, rounds, offsetof(struct result, rate)),
+			       median(r, rounds, offsetof(struct result, cpu_us)),
+			       median(r, rounds, offsetof(struct result, wasted)),
+			       median(r, rounds, offsetof(struct result, spread_min)),
+			       median(r, rounds, offsetof(struct result, spread_max)));
 		}
 	fflush(stdout);
 }
@@ -446,10 +450,11 @@ main(int argc, char **argv)
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
-	memory = mmap(NULL, sizeof *memory, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	memory = mmap(NULL, sizeof *memory, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		      0);
 	if (memory == MAP_FAILED)
 		die("mmap");
-	printf("work     threads way        batch accepts/s  us/conn wasted/conn  least to most a thread\n");
+	printf("work     threads way        batch accepts/s  us/conn   wasted    thread share\n");
 	for (size_t t = 0; t < sizeof thread_counts / sizeof *thread_counts; t++) {
 		nthreads = thread_counts[t];
 		compare(SHORT, batches, 3, rounds, 0, seconds);

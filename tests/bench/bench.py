@@ -50,17 +50,20 @@ SLOW = ("socat", "xinetd", "twisted")  # several times the floor: left out of a 
 
 # name, load arguments, unit of the CPU figure, how many counted things make one unit, rate's key,
 # kind of server, who is the reference, target
+ECHO = ["echo", "connections=32", "bytes=64"]
+CONNECT = ["connect", "connections=16", "bytes=64"]
+UDP = ["udp", "connections=4", "window=16", "bytes=64"]
 ROWS = [
-    ("echo", ["echo", "connections=32", "bytes=64"], "message", 1, "messages_per_s", "echo", "raw", 1.08),
-    ("connect", ["connect", "connections=16", "bytes=64"], "conn", 1, "connections_per_s", "echo", "raw", 1.10),
+    ("echo", ECHO, "message", 1, "messages_per_s", "echo", "raw", 1.08),
+    ("connect", CONNECT, "conn", 1, "connections_per_s", "echo", "raw", 1.10),
     ("bulk", ["bulk", "connections=1", "window=1"], "MB", 1e6, "bytes_per_s", "echo", "raw", 1.05),
-    ("udp", ["udp", "connections=4", "window=16", "bytes=64"], "dgram", 1, "datagrams_per_s", "udp", "raw", 0.95),
+    ("udp", UDP, "dgram", 1, "datagrams_per_s", "udp", "raw", 0.95),
     ("discard", ["sink", "connections=2"], "MB", 1e6, "bytes_per_s", "discard", "raw", 1.05),
     ("chargen", ["source", "connections=2"], "MB", 1e6, "bytes_per_s", "chargen", "raw", None),
-    ("proxy-echo", ["echo", "connections=32", "bytes=64"], "message", 1, "messages_per_s", "proxy", "haproxy", 0.95),
-    ("proxy-connect", ["connect", "connections=16", "bytes=64"], "conn", 1, "connections_per_s", "proxy",
-     "haproxy", 0.85),
-    ("proxy-bulk", ["bulk", "connections=2", "window=4"], "MB", 1e6, "bytes_per_s", "proxy", "haproxy", 0.60),
+    ("proxy-echo", ECHO, "message", 1, "messages_per_s", "proxy", "haproxy", 0.95),
+    ("proxy-connect", CONNECT, "conn", 1, "connections_per_s", "proxy", "haproxy", 0.85),
+    ("proxy-bulk", ["bulk", "connections=2", "window=4"], "MB", 1e6, "bytes_per_s", "proxy",
+     "haproxy", 0.60),
 ]
 MEMORY_ROWS = [("memory", "echo", 400), ("proxy-memory", "proxy", 900)]
 START_ROWS = ["start"]
@@ -188,11 +191,13 @@ def twisted_command(bench, kind, port, upstream):
         return None
     if kind == "chargen":
         return None
-    return [sys.executable, bench.write("twisted_server.py", TWISTED), kind, str(port), str(upstream)]
+    script = bench.write("twisted_server.py", TWISTED)
+    return [sys.executable, script, kind, str(port), str(upstream)]
 
 
-COMMANDS = {"twined": twined_command, "raw": raw_command, "haproxy": haproxy_command, "nginx": nginx_command,
-            "socat": socat_command, "xinetd": xinetd_command, "twisted": twisted_command}
+COMMANDS = {"twined": twined_command, "raw": raw_command, "haproxy": haproxy_command,
+            "nginx": nginx_command, "socat": socat_command, "xinetd": xinetd_command,
+            "twisted": twisted_command}
 
 
 class Server:
@@ -200,13 +205,14 @@ class Server:
 
     def __init__(self, bench, name, kind):
         self.name, self.kind, self.bench = name, kind, bench
-        self.port = free_port(socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM)
+        self.socket_type = socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM
+        self.port = free_port(self.socket_type)
         self.backend = None
         self.process = None
         if kind == "proxy":
             self.backend = Server(bench, "raw", "echo")
-        command_name = "raw" if bench.null and name == "twined" else name
-        self.command = COMMANDS[command_name](bench, kind, self.port, self.backend.port if self.backend else 0)
+        command = COMMANDS["raw" if bench.null and name == "twined" else name]
+        self.command = command(bench, kind, self.port, self.backend.port if self.backend else 0)
 
     def start(self):
         if self.backend:
@@ -228,12 +234,11 @@ class Server:
         return self
 
     def answers(self):
-        datagrams = self.kind == "udp"
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM if datagrams else socket.SOCK_STREAM) as client:
+        with socket.socket(socket.AF_INET, self.socket_type) as client:
             client.settimeout(0.2)
             try:
                 client.connect(("127.0.0.1", self.port))
-                if datagrams:
+                if self.kind == "udp":
                     client.send(b"x")
                     client.recv(10)
                 return True
@@ -291,7 +296,8 @@ def figures(line):
 
 
 def run_load(bench, server, load, seconds):
-    command = [str(bench.bindir / "load"), load[0], str(server.port), *load[1:], f"seconds={seconds}"]
+    command = [str(bench.bindir / "load"), load[0], str(server.port), *load[1:],
+               f"seconds={seconds}"]
     if bench.pin and server.kind != "proxy":
         command = ["taskset", "-c", "1", *command]
     before = server.cpu()
@@ -362,7 +368,8 @@ def measure_row(bench, row):
                 if number % PEERS_EVERY and server.name not in ("twined", reference):
                     continue
                 result = run_load(bench, server, load, bench.seconds)
-                cpu.setdefault(server.name, []).append(result["cpu"] * 1e6 / (result["count"] / scale))
+                each = result["cpu"] * 1e6 / (result["count"] / scale)
+                cpu.setdefault(server.name, []).append(each)
                 seen.setdefault(server.name, []).append(result)
     for server in order:
         if server not in cpu:
@@ -383,8 +390,8 @@ def measure_row(bench, row):
 
 @contextlib.contextmanager
 def idle_clients(bench, server, count):
-    process = subprocess.Popen([str(bench.bindir / "load"), "idle", str(server.port), f"connections={count}"],
-                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    command = [str(bench.bindir / "load"), "idle", str(server.port), f"connections={count}"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         if "ready=1" not in process.stdout.readline():
             raise RuntimeError(f"{server.name}: {count} idle connections could not be opened")
@@ -396,6 +403,7 @@ def idle_clients(bench, server, count):
 
 def measure_memory(bench, name, kind, target):
     names = ["twined", "raw"] if kind == "echo" else ["twined", "haproxy", "nginx"]
+    more = IDLE_CONNECTIONS - WARM_CONNECTIONS
     for server_name in names:
         bytes_each = []
         for _ in range(1 if bench.quick else 3):
@@ -405,9 +413,8 @@ def measure_memory(bench, name, kind, target):
                     break
                 stack.enter_context(idle_clients(bench, servers[0], WARM_CONNECTIONS))
                 before = servers[0].private_bytes()
-                stack.enter_context(idle_clients(bench, servers[0], IDLE_CONNECTIONS - WARM_CONNECTIONS))
-                growth = servers[0].private_bytes() - before
-                bytes_each.append(growth / (IDLE_CONNECTIONS - WARM_CONNECTIONS))
+                stack.enter_context(idle_clients(bench, servers[0], more))
+                bytes_each.append((servers[0].private_bytes() - before) / more)
         if bytes_each:
             value = statistics.median(bytes_each)
             line = f"{name:14} {server_name:9} {value:9.0f} B/conn {span(bytes_each):>19}"
@@ -453,8 +460,9 @@ def measure_start(bench):
             notify.bind(path)
             config = many_listeners(bench, ports, False)
             begun = time.monotonic()
+            environment = {**bench.environment, "NOTIFY_SOCKET": path}
             process = subprocess.Popen([bench.twined, "-c", config], stdin=subprocess.DEVNULL,
-                                       stderr=subprocess.DEVNULL, env={**bench.environment, "NOTIFY_SOCKET": path})
+                                       stderr=subprocess.DEVNULL, env=environment)
             try:
                 starts.append((wait_for(notify, "READY=1") - begun) * 1e3)
                 for changed in (True, False, True):
@@ -468,16 +476,19 @@ def measure_start(bench):
             finally:
                 process.kill()
                 process.wait()
-    for name, values, target in (("start", starts, 100), ("reload", reloads, 20), ("reload from HUP", signals, None)):
+    rows = (("start", starts, 100), ("reload", reloads, 20), ("reload from HUP", signals, None))
+    for name, values, target in rows:
         value = statistics.median(values)
-        print(f"{name:15} twined  {value:9.1f} ms {MANY_LISTENERS} listeners {span(values):>7}  {verdict(value, target)}",
-              flush=True)
+        print(f"{name:15}twined {value:10.1f} ms of {MANY_LISTENERS} listeners {span(values):>10}"
+              f"  {verdict(value, target)}", flush=True)
 
 
 def run(bench, only):
-    print("CPU: of the server (all its processes and threads), median and range of the rounds; ratios: median and\n"
-          "quartiles of the rounds' own ratios; latency in us as the client saw it; MB: 1,000,000 bytes")
-    print(f"{'work':14} {'server':9} {'CPU':>9}{'range':>28} {'rate':>13} {'p50':>7} {'p99':>7}  ratio of CPU (quartiles)")
+    print("CPU: of the server (all its processes and threads), median and range of the rounds;\n"
+          "ratios: median and quartiles of the rounds' own ratios; latency in us as the client\n"
+          "saw it; MB: 1,000,000 bytes; servers have one thread, proxies two")
+    print(f"{'work':14} {'server':9} {'CPU':>9}{'range':>28} {'rate':>13} {'p50':>7} {'p99':>7}"
+          "  ratio of CPU (quartiles)")
     steps = [(row[0], measure_row, (row,)) for row in ROWS]
     steps += [(row[0], measure_memory, row) for row in MEMORY_ROWS]
     steps.append(("start", measure_start, ()))
@@ -497,13 +508,18 @@ def main():
     names = [row[0] for row in ROWS] + [row[0] for row in MEMORY_ROWS] + START_ROWS
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bindir", default=".", help="where load and rawloop are")
-    parser.add_argument("--twined", default=os.environ.get("TWINED"), help="the daemon (default: $TWINED)")
+    parser.add_argument("--twined", default=os.environ.get("TWINED"),
+                        help="the daemon (default: $TWINED)")
     parser.add_argument("--only", default="", help=f"rows, comma-separated: {' '.join(names)}")
-    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds, within a minute")
-    parser.add_argument("--rounds", type=int, help="rounds for twined and what it is compared with")
+    parser.add_argument("--quick", action="store_true",
+                        help="fewer rounds, fewer peers, within a minute")
+    parser.add_argument("--rounds", type=int,
+                        help="rounds for twined and what it is compared with")
     parser.add_argument("--seconds", type=float, help="length of a round")
-    parser.add_argument("--pin", action="store_true", help="one-threaded servers on CPU 0, the client on CPU 1")
-    parser.add_argument("--null", action="store_true", help="a second raw loop in twined's place: the noise")
+    parser.add_argument("--pin", action="store_true",
+                        help="one-threaded servers on CPU 0, the client on CPU 1")
+    parser.add_argument("--null", action="store_true",
+                        help="a second raw loop in twined's place: the noise")
     arguments = parser.parse_args()
     only = [name for name in arguments.only.split(",") if name]
     for name in only:

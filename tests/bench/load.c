@@ -22,7 +22,7 @@ enum {
 	MAX_MESSAGE = 8192,
 	MAX_LATENCY_US = 200000,
 	EVENTS_A_TURN = 256,
-	SOURCES = 32,    /* client addresses 127.0.0.2 and up, so that ports do not run out */
+	SOURCES = 32, /* client addresses 127.0.0.2 and up, so that ports do not run out */
 	OPENING_AT_ONCE = 128,
 	PATIENCE_S = 10, /* beyond the time asked for; then the server is broken */
 	STRAGGLER_MS = 300,
@@ -32,8 +32,8 @@ enum {
 
 struct connection {
 	int fd;
-	bool sent;        /* connect, idle: its message is under way */
-	bool ended;       /* bulk, sink: nothing more is written */
+	bool sent;  /* connect, idle: its message is under way */
+	bool ended; /* bulk, sink: nothing more is written */
 	uint32_t watched;
 	uint64_t written; /* bulk, sink: bytes since the start */
 	uint64_t got;
@@ -116,8 +116,8 @@ static void
 report(const char *unit, uint64_t count, double elapsed, const char *more, uint64_t value)
 {
 	printf("count=%llu seconds=%.6f %s_per_s=%.1f p50_us=%d p99_us=%d %s=%llu\n",
-		(unsigned long long)count, elapsed, unit, (double)count / elapsed,
-		percentile_us(0.50), percentile_us(0.99), more, (unsigned long long)value);
+	       (unsigned long long)count, elapsed, unit, (double)count / elapsed,
+	       percentile_us(0.50), percentile_us(0.99), more, (unsigned long long)value);
 }
 
 static void
@@ -151,7 +151,7 @@ dial(int type, bool wait)
 {
 	static uint32_t source;
 	struct sockaddr_in from = {.sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(0x7f000002U + source++ % SOURCES)};
+				   .sin_addr.s_addr = htonl(0x7f000002U + source++ % SOURCES)};
 	int one = 1;
 	int fd = socket(AF_INET, type | (wait ? 0 : SOCK_NONBLOCK) | SOCK_CLOEXEC, 0);
 
@@ -204,7 +204,8 @@ receive_message(struct connection *connection)
 {
 	static char reply[MAX_MESSAGE];
 	size_t differing = sizeof connection->message;
-	ssize_t n = recv(connection->fd, reply, (size_t)options.bytes - connection->got, MSG_DONTWAIT);
+	ssize_t n =
+		recv(connection->fd, reply, (size_t)options.bytes - connection->got, MSG_DONTWAIT);
 
 	if (n < 0 && errno == EAGAIN)
 		return false;
@@ -293,9 +294,9 @@ load_connect(void)
 }
 
 /*
- * Writes what fits, with at most so many chunks of an echo under way: more would measure the caches.
- * At the end of the time an echo is read to its last byte without a half-close, since some of the
- * servers lose what they owe when they see one.
+ * Writes what fits, with at most so many chunks of an echo under way: more would measure the
+ * caches. At the end of the time an echo is read to its last byte without a half-close, since some
+ * of the servers lose what they owe when they see one.
  */
 static void
 write_bulk(struct connection *connection, bool is_echo)
@@ -307,7 +308,7 @@ write_bulk(struct connection *connection, bool is_echo)
 		return;
 	}
 	ssize_t n = send(connection->fd, pattern + connection->written % PATTERN, CHUNK,
-		MSG_NOSIGNAL | MSG_DONTWAIT);
+			 MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (n < 0 && errno != EAGAIN)
 		fail("send: %s", strerror(errno));
 	connection->written += n > 0 ? (uint64_t)n : 0;
@@ -327,7 +328,7 @@ read_bulk(struct connection *connection, bool is_echo)
 	/* Both ends of a piece are right only when all between is in place. */
 	size_t ends = n < 16 ? (size_t)n : 16;
 	if (is_echo && (memcmp(buffer, expected, ends) != 0 ||
-			       memcmp(buffer + (size_t)n - ends, expected + (size_t)n - ends, ends) != 0))
+			memcmp(buffer + (size_t)n - ends, expected + (size_t)n - ends, ends) != 0))
 		fail("the echo differs");
 	connection->got += (uint64_t)n;
 	return n > 0;
@@ -347,8 +348,8 @@ serve_bulk(struct connection *connection, uint32_t events, bool is_echo)
 	if (connection->ended && (is_echo ? under_way == 0 : !open))
 		return true;
 	if (!open)
-		fail("the server closed after %llu of %llu bytes", (unsigned long long)connection->got,
-			(unsigned long long)connection->written);
+		fail("the server closed after %llu of %llu bytes",
+		     (unsigned long long)connection->got, (unsigned long long)connection->written);
 	bool may_write = !is_echo || under_way < (uint64_t)options.window * CHUNK;
 	watch(connection, EPOLLIN | (may_write && !connection->ended ? EPOLLOUT : 0U));
 	return false;
@@ -460,7 +461,8 @@ load_udp(void)
 		int n = wait_events(events, 10);
 		for (int i = 0; i < n; i++) {
 			struct connection *connection = events[i].data.ptr;
-			for (long w = 0; w < options.window && receive_datagram(connection, sent); w++) {
+			for (long w = 0; w < options.window && receive_datagram(connection, sent);
+			     w++) {
 				done++;
 				send_datagram(connection, &sent);
 			}
@@ -522,7 +524,8 @@ set_option(const char *argument)
 		if (strncmp(argument, numbers[i].name, length) != 0)
 			continue;
 		*numbers[i].value = atol(argument + length);
-		return *numbers[i].value >= numbers[i].least && *numbers[i].value <= numbers[i].most;
+		return *numbers[i].value >= numbers[i].least &&
+		       *numbers[i].value <= numbers[i].most;
 	}
 	if (strncmp(argument, "seconds=", 8) == 0) {
 		options.seconds = atof(argument + 8);
@@ -551,7 +554,8 @@ prepare(void)
 		pattern[i] = (char)(x >> 24);
 	for (size_t i = PATTERN; i < sizeof pattern; i++)
 		pattern[i] = pattern[i - PATTERN];
-	server = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)options.port)};
+	server = (struct sockaddr_in){.sin_family = AF_INET,
+				      .sin_port = htons((uint16_t)options.port)};
 	if (inet_pton(AF_INET, options.host, &server.sin_addr) != 1)
 		fail("%s: not an IPv4 address", options.host);
 	epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -567,8 +571,9 @@ main(int argc, char **argv)
 	for (int i = 3; i < argc && valid; i++)
 		valid = set_option(argv[i]);
 	if (!valid) {
-		fprintf(stderr, "usage: load echo|connect|bulk|sink|source|udp|idle PORT [connections=N] "
-				"[bytes=N] [seconds=S] [count=N] [window=N] [host=A]\n");
+		fprintf(stderr,
+			"usage: load echo|connect|bulk|sink|source|udp|idle PORT [connections=N] "
+			"[bytes=N] [seconds=S] [count=N] [window=N] [host=A]\n");
 		return 2;
 	}
 	prepare();

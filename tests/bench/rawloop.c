@@ -55,8 +55,8 @@ watch(struct connection *connection, uint32_t events)
 static bool
 flush(struct connection *connection)
 {
-	ssize_t n = send(connection->fd, connection->pending + connection->offset, connection->unsent,
-		MSG_NOSIGNAL);
+	ssize_t n = send(connection->fd, connection->pending + connection->offset,
+			 connection->unsent, MSG_NOSIGNAL);
 
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR;
@@ -122,8 +122,8 @@ static int
 bound_socket(int type, int port)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-		.sin_port = htons((uint16_t)port)};
+				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+				      .sin_port = htons((uint16_t)port)};
 	int one = 1;
 	int fd = socket(AF_INET, type | SOCK_NONBLOCK, 0);
 
@@ -192,7 +192,8 @@ run_datagrams(int port)
 		for (int i = 0; i < 64; i++) {
 			struct sockaddr_storage peer;
 			socklen_t length = sizeof peer;
-			ssize_t n = recvfrom(bound.fd, buffer, sizeof buffer, 0, (struct sockaddr *)&peer, &length);
+			ssize_t n = recvfrom(bound.fd, buffer, sizeof buffer, 0,
+					     (struct sockaddr *)&peer, &length);
 			if (n < 0)
 				break;
 			sendto(bound.fd, buffer, (size_t)n, 0, (struct sockaddr *)&peer, length);
