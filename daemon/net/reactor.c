@@ -29,6 +29,7 @@ struct reactor {
 	unsigned index;
 	pthread_t thread;
 	bool started;
+	bool has_edges;
 
 	struct wheel wheel;
 	struct event wheel_event;
@@ -192,6 +193,7 @@ reactor_new(unsigned index, enum reactor_backend backend)
 		errno = error;
 		return NULL;
 	}
+	reactor->has_edges = (event_base_get_features(reactor->base) & EV_FEATURE_ET) != 0;
 	event_assign(&reactor->wheel_event, reactor->base, -1, 0, wheel_cb, reactor);
 	event_assign(&reactor->deferred_event, reactor->base, -1, 0, deferred_cb, reactor);
 	if (reactor_watch(reactor, &reactor->wake_event, reactor->wake_fd, EV_READ | EV_PERSIST, wake_cb,
@@ -366,6 +368,12 @@ reactor_call_wait(struct reactor *reactor, void (*fn)(void *arg), void *arg)
 	pthread_mutex_unlock(&waiting.mutex);
 	pthread_cond_destroy(&waiting.returned);
 	pthread_mutex_destroy(&waiting.mutex);
+}
+
+bool
+reactor_has_edges(const struct reactor *reactor)
+{
+	return reactor->has_edges;
 }
 
 uint8_t *

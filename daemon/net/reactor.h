@@ -72,6 +72,9 @@ struct endpoint **reactor_endpoints(struct reactor *reactor);
 void *reactor_attachment(const struct reactor *reactor);
 void reactor_attach(struct reactor *reactor, void *attachment, void (*release)(void *attachment));
 
+/* Whether events may be edge-triggered (EV_ET): with epoll. */
+bool reactor_has_edges(const struct reactor *reactor);
+
 /*
  * A descriptor or signal of the reactor's. As event_assign(3) and event_add(3); 0 or -1.
  * The event is embedded in its owner.

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <event2/buffer.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -211,11 +212,16 @@ deadline_reached(void *arg)
 static void
 transport_update_interest(struct transport *transport)
 {
+	struct reactor *reactor = transport->endpoint->reactor;
 	bool output_waits = transport->unsent != NULL || transport->want_drained;
 	bool reads = transport->read_side == READ_DROPPING
 		     || (transport->read_side == READ_OPEN && !transport->paused
 			 && (transport->unsent == NULL || transport->protocol->own_flow_control));
 	unsigned interest = (reads ? EV_READ : 0u) | (output_waits ? EV_WRITE : 0u);
+
+	/* After its end of stream a peer has but one thing to tell: that it has gone altogether. */
+	if (interest == 0 && transport->read_side == READ_ENDED && reactor_has_edges(reactor))
+		interest = EV_READ | EV_ET;
 
 	if (transport->closed || interest == transport->interest)
 		return;
@@ -224,7 +230,7 @@ transport_update_interest(struct transport *transport)
 	transport->interest = 0;
 	if (interest == 0)
 		return;
-	if (reactor_watch(transport->endpoint->reactor, &transport->event, transport_fd(transport),
+	if (reactor_watch(reactor, &transport->event, transport_fd(transport),
 			  (short)(interest | EV_PERSIST), on_event, transport)
 	    != 0) {
 		transport_abort(transport, REASON_NO_RESOURCES);
@@ -449,6 +455,16 @@ transport_read(struct transport *transport)
 	}
 }
 
+/* The peer has ended its side; has it gone altogether? Our side is open, so that a hang-up says so. */
+static void
+transport_check_peer(struct transport *transport)
+{
+	struct pollfd state = { .fd = transport_fd(transport) };
+
+	if (poll(&state, 1, 0) > 0 && (state.revents & (POLLHUP | POLLERR)))
+		transport_abort(transport, REASON_PEER_RESET);
+}
+
 static void
 on_event(evutil_socket_t fd, short what, void *arg)
 {
@@ -458,7 +474,11 @@ on_event(evutil_socket_t fd, short what, void *arg)
 	if (what & EV_WRITE)
 		transport_flush(transport);
 	/* Sending may have closed it, or made it stop reading. */
-	if ((what & EV_READ) && (transport->interest & EV_READ))
+	if (!(what & EV_READ) || !(transport->interest & EV_READ))
+		return;
+	if (transport->read_side == READ_ENDED)
+		transport_check_peer(transport);
+	else
 		transport_read(transport);
 }
 

@@ -333,6 +333,21 @@ the_peer_may_end_first_and_still_be_written_to(void **state)
 }
 
 static void
+a_peer_that_goes_after_its_end_is_noticed(void **state)
+{
+	(void)state;
+	begin(&counting);
+	shutdown(peer, SHUT_WR);
+	TURN_UNTIL(seen.ended == 1);
+	for (unsigned i = 0; i < 10; i++)
+		turn();
+	assert_int_equal(seen.lost, 0);
+	close(peer);
+	peer = -1;
+	finish(REASON_PEER_RESET);
+}
+
+static void
 we_may_end_first_and_still_receive(void **state)
 {
 	char byte;
@@ -512,6 +527,7 @@ main(void)
 		cmocka_unit_test(a_half_close_loses_nothing_that_is_owed),
 		cmocka_unit_test(lose_delivers_and_waits_for_the_peers_end),
 		cmocka_unit_test(the_peer_may_end_first_and_still_be_written_to),
+		cmocka_unit_test(a_peer_that_goes_after_its_end_is_noticed),
 		cmocka_unit_test(we_may_end_first_and_still_receive),
 		cmocka_unit_test(a_closed_peer_is_a_reset_when_it_is_written_to),
 		cmocka_unit_test(abort_tells_its_reason_once),
