@@ -479,7 +479,7 @@ def measure_start(bench):
     rows = (("start", starts, 100), ("reload", reloads, 20), ("reload from HUP", signals, None))
     for name, values, target in rows:
         value = statistics.median(values)
-        print(f"{name:15}twined {value:10.1f} ms of {MANY_LISTENERS} listeners {span(values):>10}"
+        print(f"{name:15} twined {value:9.1f} ms of {MANY_LISTENERS} listeners {span(values):>10}"
               f"  {verdict(value, target)}", flush=True)
 
 
