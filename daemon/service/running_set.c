@@ -1,0 +1,261 @@
+/* running_set.c - the listeners that run, and how they become those of another configuration. */
+#include "service/running_set.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "net/datagram_port.h"
+#include "net/factory.h"
+#include "net/port.h"
+
+/* Adds an error line; without memory the count alone tells. */
+static void
+add_error(struct config_errors *errors, const struct listener_config *config, const char *sentence)
+{
+	char **lines = realloc(errors->lines, (errors->count + 1) * sizeof *lines);
+	char *line = NULL;
+
+	if (lines == NULL)
+		return;
+	errors->lines = lines;
+	if (asprintf(&line, "%s: [listener:%s] %s", config->place, config->name, sentence) < 0)
+		return;
+	errors->lines[errors->count++] = line;
+}
+
+static struct running *
+running_find(const struct running_set *set, const char *name)
+{
+	size_t low = 0, high = set->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		int order = strcmp(name, set->items[middle].config->name);
+
+		if (order == 0)
+			return &set->items[middle];
+		if (order < 0)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return NULL;
+}
+
+static void
+release_config(void *config)
+{
+	listener_config_unref(config);
+}
+
+/* Makes and binds the listener of a section; predecessor may be NULL. NULL: errors says why. */
+static struct listener *
+listener_make(const struct running_place *place, struct listener_config *config,
+	      const struct running *predecessor, const struct port_list *known, struct config_errors *errors)
+{
+	char error[512];
+	struct factory *factory =
+		factory_new(config->common.protocol, config->name, config->settings,
+			    listener_config_ref(config), release_config);
+	struct listener *listener = NULL;
+
+	if (factory != NULL)
+		listener = listener_new(&config->common, factory,
+					predecessor == NULL ? NULL : predecessor->listener,
+					place->budget, (unsigned)place->reactor_count);
+	if (listener == NULL) {
+		add_error(errors, config, strerror(errno));
+		return NULL;
+	}
+	if (listener_bind(listener, known, error, sizeof error) < 0) {
+		char sentence[sizeof error + 16];
+
+		snprintf(sentence, sizeof sentence, "listen: %s", error);
+		add_error(errors, config, sentence);
+		listener_free(listener);
+		return NULL;
+	}
+	return listener;
+}
+
+/* Appends the ports of a list to another; not their references. 0, or -1 without memory. */
+static int
+port_list_append(struct port_list *list, const struct port_list *more)
+{
+	struct port **items;
+
+	if (more->count == 0)
+		return 0;
+	items = realloc(list->items, (list->count + more->count) * sizeof *items);
+	if (items == NULL)
+		return -1;
+	memcpy(items + list->count, more->items, more->count * sizeof *items);
+	list->items = items;
+	list->count += more->count;
+	return 0;
+}
+
+/* Every port there is: passed, or of a listener that runs. */
+static int
+known_ports(const struct running_set *now, const struct running_place *place, struct port_list *known)
+{
+	*known = (struct port_list){ 0 };
+	if (port_list_append(known, place->passed) < 0)
+		return -1;
+	for (size_t i = 0; i < now->count; i++)
+		if (port_list_append(known, listener_ports(now->items[i].listener)) < 0)
+			return -1;
+	return 0;
+}
+
+/* The set of own datagram addresses of a set of listeners; NULL with errno. */
+static struct own_addresses *
+own_addresses_of(const struct running_set *set)
+{
+	struct port_list all = { 0 }, datagram = { 0 };
+	struct own_addresses *own = NULL;
+
+	for (size_t i = 0; i < set->count; i++)
+		if (port_list_append(&all, listener_ports(set->items[i].listener)) < 0)
+			goto out;
+	for (size_t i = 0; i < all.count; i++)
+		if (address_is_datagram(all.items[i]->kind))
+			all.items[datagram.count++] = all.items[i];
+	own = own_addresses_new((const struct port *const *)all.items, datagram.count);
+out:
+	free(all.items);
+	return own;
+}
+
+/* The set that is to run: what is equal as it is, the rest new and bound. -1: errors says why. */
+static int
+prepare(const struct running_set *now, const struct config *config, const struct running_place *place,
+	struct running_set *next, struct config_errors *errors)
+{
+	struct port_list known = { 0 };
+
+	next->items = calloc(config->listener_count, sizeof *next->items);
+	if (next->items == NULL || known_ports(now, place, &known) < 0) {
+		free(known.items);
+		return -1;
+	}
+	for (size_t i = 0; i < config->listener_count; i++) {
+		struct listener_config *wanted = config->listeners[i];
+		struct running *old = running_find(now, wanted->name);
+		struct running *new = &next->items[next->count];
+
+		if (old != NULL && listener_config_equal(old->config, wanted)) {
+			*new = *old;
+			next->count++;
+			continue;
+		}
+		/* Counters and limits go on only where they mean the same. */
+		if (old != NULL && old->config->common.protocol != wanted->common.protocol)
+			old = NULL;
+		new->listener = listener_make(place, wanted, old, &known, errors);
+		if (new->listener == NULL)
+			continue;
+		new->config = listener_config_ref(wanted);
+		next->count++;
+	}
+	free(known.items);
+	return errors->count == 0 ? 0 : -1;
+}
+
+/* Whether a listener is in both sets. */
+static bool
+is_kept(const struct running_set *set, const struct running *running)
+{
+	const struct running *same = running_find(set, running->config->name);
+
+	return same != NULL && same->listener == running->listener;
+}
+
+static void
+log_change(const struct running *running, const char *what)
+{
+	const struct port_list *ports = listener_ports(running->listener);
+
+	for (size_t i = 0; i < ports->count; i++)
+		log_notice("%s %s: %s %s", running->config->name, ports->items[i]->text,
+			   listener_protocol(running->listener)->name, what);
+}
+
+/* Puts the new set in the place of the old one. */
+static void
+swap(struct running_set *old, const struct running_set *next, const struct running_place *place,
+     struct own_addresses *own)
+{
+	for (size_t i = 0; i < old->count; i++) {
+		if (is_kept(next, &old->items[i])) {
+			listener_set_own(old->items[i].listener, own);
+			continue;
+		}
+		listener_close(old->items[i].listener);
+		if (running_find(next, old->items[i].config->name) == NULL)
+			log_change(&old->items[i], "closed");
+	}
+	for (size_t i = 0; i < next->count; i++) {
+		if (is_kept(old, &next->items[i]))
+			continue;
+		if (listener_open(next->items[i].listener, place->reactors, place->reactor_count, own)
+		    < 0)
+			log_error("%s: %s", next->items[i].config->name, strerror(errno));
+		log_change(&next->items[i], running_find(old, next->items[i].config->name) == NULL
+						    ? "listening"
+						    : "changed");
+	}
+	for (size_t i = 0; i < old->count; i++) {
+		if (is_kept(next, &old->items[i]))
+			continue;
+		listener_free(old->items[i].listener);
+		listener_config_unref(old->items[i].config);
+	}
+	free(old->items);
+	*old = *next;
+}
+
+/* Frees what was prepared and is not running. */
+static void
+abandon(const struct running_set *now, struct running_set *next)
+{
+	for (size_t i = 0; i < next->count; i++) {
+		if (is_kept(now, &next->items[i]))
+			continue;
+		listener_free(next->items[i].listener);
+		listener_config_unref(next->items[i].config);
+	}
+	free(next->items);
+}
+
+int
+running_set_apply(struct running_set *now, const struct config *config,
+		  const struct running_place *place, struct config_errors *errors)
+{
+	struct running_set next = { 0 };
+	struct own_addresses *own = NULL;
+
+	if (prepare(now, config, place, &next, errors) == 0)
+		own = own_addresses_of(&next);
+	if (own == NULL) {
+		abandon(now, &next);
+		return -1;
+	}
+	swap(now, &next, place, own);
+	own_addresses_unref(own);
+	return 0;
+}
+
+void
+running_set_free(struct running_set *set)
+{
+	for (size_t i = 0; i < set->count; i++) {
+		listener_free(set->items[i].listener);
+		listener_config_unref(set->items[i].config);
+	}
+	free(set->items);
+	*set = (struct running_set){ 0 };
+}
