@@ -61,7 +61,8 @@ attempt_begin(struct connector *connector)
 		return ATTEMPT_FAILED;
 	if (family != AF_UNIX) {
 		setsockopt(connector->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-		if (connector->endpoint->keepalive)
+		/* A server on this machine cannot vanish without a word. */
+		if (connector->endpoint->keepalive && !address_is_loopback(&address->u.sa))
 			setsockopt(connector->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
 	}
 	if (connect(connector->fd, &address->u.sa, address->length) == 0)

@@ -36,6 +36,7 @@ enum {
 	READ_SIZE = 64 * 1024 - 128,
 	/* What is thrown away at once: TCP does not even copy it. */
 	DROP_SIZE = REACTOR_SCRATCH_SIZE,
+	QUIET_MS = 100,
 };
 
 enum read_side { READ_OPEN, READ_DROPPING, READ_ENDED };
@@ -559,6 +560,9 @@ transport_close_delivered(struct transport *transport)
 
 	if (transport->closed || transport->write_side != WRITE_ENDED
 	    || transport->read_side != READ_DROPPING)
+		return;
+	/* To close on a peer that still sends would be a reset, before it has read what it was owed. */
+	if (reactor_now_ms() - transport->active_ms < QUIET_MS)
 		return;
 	if (ioctl(transport_fd(transport), TIOCOUTQ, &unacknowledged) < 0 || unacknowledged == 0)
 		transport_close(transport, transport->reason);

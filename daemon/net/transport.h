@@ -75,7 +75,7 @@ void transport_stop(struct transport *transport);
 
 /*
  * While the daemon stops: closes a transport that only waits for its peer's end of stream, if the peer's
- * system has acknowledged every byte.
+ * system has acknowledged every byte and sends nothing either.
  */
 void transport_close_delivered(struct transport *transport);
 
