@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "config/expand.h"
+#include "config/sentence.h"
 #include "config/suggestion.h"
 #include "config/value.h"
 
@@ -51,7 +52,7 @@ field_set(const struct option *row, void *settings, char *value, const char *dir
 	free(*text);
 	*text = value;
 	if (row->type == OPTION_FILE && !file_text_keep(row, settings, text))
-		return "out of memory";
+		return out_of_memory;
 	return NULL;
 }
 
@@ -86,7 +87,7 @@ row_inherit(struct faults *faults, const struct placed *placed, const struct opt
 	    const char *directory, void *settings, char **text)
 {
 	char *copy = strdup(value);
-	const char *wrong = copy == NULL ? "out of memory" : field_set(row, settings, copy, directory, text);
+	const char *wrong = copy == NULL ? out_of_memory : field_set(row, settings, copy, directory, text);
 
 	/* Inherited values were taken once before, so this is about memory, or a file that went away. */
 	if (wrong != NULL)

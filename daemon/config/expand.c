@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/sentence.h"
+
 /* The length of the name of a variable, 0 when there is none. */
 static size_t
 name_length(const char *text)
@@ -72,12 +74,12 @@ expand(const char *text, char **expanded)
 
 	if (strchr(text, '$') == NULL) {
 		*expanded = strdup(text);
-		return *expanded == NULL ? "out of memory" : NULL;
+		return *expanded == NULL ? out_of_memory : NULL;
 	}
 	FILE *out = open_memstream(expanded, &length);
 	if (out == NULL) {
 		*expanded = NULL;
-		return "out of memory";
+		return out_of_memory;
 	}
 	for (const char *at = text; *at != '\0' && wrong == NULL;) {
 		size_t plain = strcspn(at, "$");
@@ -89,7 +91,7 @@ expand(const char *text, char **expanded)
 	}
 	bool failed = ferror(out);
 	if (fclose(out) != 0 || failed)
-		wrong = "out of memory";
+		wrong = out_of_memory;
 	if (wrong != NULL) {
 		free(*expanded);
 		*expanded = NULL;

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char out_of_memory[] = "out of memory";
+#include "config/sentence.h"
 
 static void
 text_add(struct faults *faults, const struct origin *origin, unsigned line, char *text)

@@ -203,6 +203,9 @@ listener_fill(struct reading *reading, const struct placed *placed)
 	}
 	keys_check(&reading->faults, placed, SECTION_LISTENER, protocol);
 	common_fill(reading, placed, listener);
+	/* Its name was taken now but could not be copied before. */
+	if (listener->common.protocol != protocol)
+		reading->faults.out_of_memory = true;
 	if (protocol != NULL) {
 		own_fill(reading, placed, listener);
 		transports_check(reading, placed, "listen", &listener->common.listen, protocol);

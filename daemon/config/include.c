@@ -10,8 +10,6 @@
 #include "config/sentence.h"
 #include "config/value_list.h"
 
-static const char out_of_memory[] = "out of memory";
-
 struct found {
 	const char *directory;
 	char **names;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/sentence.h"
 #include "config/utf8.h"
 #include "config/whole_file.h"
 
@@ -19,8 +20,6 @@ extern int ini_max_line __attribute__((weak));
 extern int ini_initial_alloc __attribute__((weak));
 extern bool ini_use_stack __attribute__((weak));
 extern bool ini_allow_multiline __attribute__((weak));
-
-static const char out_of_memory[] = "out of memory";
 
 struct reader {
 	const char *at, *end;
@@ -92,7 +91,7 @@ section_begin(struct reader *reader, const char *name, size_t length)
 		file->sections = sections;
 	if (sections == NULL || copy == NULL) {
 		free(copy);
-		refuse(reader, out_of_memory);
+		refuse(reader, "%s", out_of_memory);
 		return;
 	}
 	sections[file->count] = (struct inifile_section){ .name = copy, .line = reader->line };
@@ -241,7 +240,7 @@ entry_add(void *void_reader, const char *section_name, const char *key, const ch
 	if (entries == NULL || entry.key == NULL || entry.value == NULL) {
 		free(entry.key);
 		free(entry.value);
-		refuse(reader, out_of_memory);
+		refuse(reader, "%s", out_of_memory);
 		return 1;
 	}
 	entries[section->count++] = entry;
@@ -315,7 +314,7 @@ inifile_parse(const char *bytes, size_t length, inifile_error_fn *error, void *a
 	};
 
 	if (file == NULL) {
-		refuse(&reader, out_of_memory);
+		refuse(&reader, "%s", out_of_memory);
 		return NULL;
 	}
 	inih_prepare();
@@ -326,7 +325,7 @@ inifile_parse(const char *bytes, size_t length, inifile_error_fn *error, void *a
 		reader.line = (unsigned)refused;
 		refuse(&reader, "the line is not understood");
 	} else if (refused < 0) {
-		refuse(&reader, out_of_memory);
+		refuse(&reader, "%s", out_of_memory);
 	}
 	for (size_t i = 0; i < file->count; i++)
 		repetitions_drop(&reader, &file->sections[i]);

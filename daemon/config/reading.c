@@ -7,6 +7,7 @@
 
 #include "config/expand.h"
 #include "config/include.h"
+#include "config/sentence.h"
 #include "config/spec.h"
 #include "config/suggestion.h"
 #include "config/utf8.h"
@@ -104,13 +105,19 @@ reading_add_files(struct reading *reading, const char *path)
 	char *patterns, **names;
 
 	/* What does not expand, or to nothing, is told when [daemon] is filled. */
-	if (include == NULL || expand(include->value, &patterns) != NULL)
+	if (include == NULL)
 		return;
+	const char *wrong = expand(include->value, &patterns);
+	if (wrong != NULL) {
+		reading->has_lost_section = true;
+		reading->faults.out_of_memory |= wrong == out_of_memory;
+		return;
+	}
 	if (*patterns == '\0') {
 		free(patterns);
 		return;
 	}
-	const char *wrong = include_find(patterns, first->origin.directory, &names);
+	wrong = include_find(patterns, first->origin.directory, &names);
 	if (wrong != NULL) {
 		/* There may be listeners in what was not found. */
 		reading->has_lost_section = true;

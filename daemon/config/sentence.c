@@ -7,6 +7,8 @@
 
 #include "config/utf8.h"
 
+const char out_of_memory[] = "out of memory";
+
 enum { SHOWN_MAX = 80 };
 
 const char *

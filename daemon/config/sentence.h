@@ -4,6 +4,9 @@
 
 #include <stddef.h>
 
+/* The sentence when there is no memory, always at this address. */
+extern const char out_of_memory[];
+
 enum { QUOTED_MAX = 4 * 80 + 8 };
 
 /*

@@ -151,6 +151,8 @@ words_read(struct words *words, const char *spec)
 		return false;
 	}
 	words->section->name = strdup(protocol);
+	if (words->section->name == NULL)
+		words->faults->out_of_memory = true;
 	entry_add(words, strdup("protocol"), protocol);
 	entry_add(words, strdup("listen"), addresses);
 	while (words->at += strspn(words->at, blanks), *words->at != '\0')

@@ -6,8 +6,7 @@
 
 #include "config/address_identity.h"
 #include "config/sentence.h"
-
-static const char out_of_memory[] = "out of memory";
+#include "config/value_type.h"
 
 const char *
 list_each(const char *text, const char *(*use)(const char *item, void *arg), void *arg)
@@ -130,9 +129,11 @@ prefix_list_parse(const char *text, struct prefix_list *list)
 	return wrong;
 }
 
-bool
-address_list_equal(const struct address_list *a, const struct address_list *b)
+static bool
+addresses_equal(const void *void_a, const void *void_b)
 {
+	const struct address_list *a = void_a, *b = void_b;
+
 	if (a->count != b->count)
 		return false;
 	for (size_t i = 0; i < a->count; i++)
@@ -141,9 +142,11 @@ address_list_equal(const struct address_list *a, const struct address_list *b)
 	return true;
 }
 
-bool
-prefix_list_equal(const struct prefix_list *a, const struct prefix_list *b)
+static bool
+prefixes_equal(const void *void_a, const void *void_b)
 {
+	const struct prefix_list *a = void_a, *b = void_b;
+
 	if (a->count != b->count)
 		return false;
 	for (size_t i = 0; i < a->count; i++)
@@ -152,3 +155,60 @@ prefix_list_equal(const struct prefix_list *a, const struct prefix_list *b)
 			return false;
 	return true;
 }
+
+static const char *
+addresses_set(const struct option *option, void *field, const char *text, const char *directory)
+{
+	struct address_list list;
+
+	(void)directory;
+	const char *wrong = address_list_parse(text, option->type == OPTION_LISTEN, &list);
+	if (wrong == NULL)
+		*(struct address_list *)field = list;
+	return wrong;
+}
+
+static void
+addresses_clear(void *field)
+{
+	address_list_clear(field);
+}
+
+static const char *
+prefixes_set(const struct option *option, void *field, const char *text, const char *directory)
+{
+	struct prefix_list list;
+
+	(void)option;
+	(void)directory;
+	const char *wrong = prefix_list_parse(text, &list);
+	if (wrong == NULL)
+		*(struct prefix_list *)field = list;
+	return wrong;
+}
+
+static void
+prefixes_clear(void *field)
+{
+	struct prefix_list *list = field;
+
+	free(list->items);
+	*list = (struct prefix_list){ 0 };
+}
+
+#define ADDRESSES(name, noun_)                                                                   \
+	const struct value_type name = {                                                         \
+		.noun = noun_, .size = sizeof(struct address_list), .set = addresses_set,        \
+		.clear = addresses_clear, .equal = addresses_equal,                              \
+	}
+
+ADDRESSES(value_listen, "addresses to listen on");
+ADDRESSES(value_connect, "addresses to connect to");
+
+const struct value_type value_prefixes = {
+	.noun = "address prefixes, unix or all",
+	.size = sizeof(struct prefix_list),
+	.set = prefixes_set,
+	.clear = prefixes_clear,
+	.equal = prefixes_equal,
+};

@@ -13,7 +13,4 @@ const char *list_each(const char *text, const char *(*use)(const char *item, voi
 const char *address_list_parse(const char *text, bool for_listen, struct address_list *list);
 const char *prefix_list_parse(const char *text, struct prefix_list *list);
 
-bool address_list_equal(const struct address_list *a, const struct address_list *b);
-bool prefix_list_equal(const struct prefix_list *a, const struct prefix_list *b);
-
 #endif
