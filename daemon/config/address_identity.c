@@ -13,7 +13,8 @@ static unsigned
 port_number(const struct address *address)
 {
 	struct addrinfo hints = { .ai_family = AF_INET,
-				  .ai_socktype = address->kind == ADDRESS_UDP ? SOCK_DGRAM : SOCK_STREAM };
+				  .ai_socktype =
+					  address->kind == ADDRESS_UDP ? SOCK_DGRAM : SOCK_STREAM };
 	struct addrinfo *found;
 
 	if (isdigit((unsigned char)*address->service)
@@ -58,7 +59,8 @@ address_identity(const struct address *address, char buffer[static ADDRESS_IDENT
 	case ADDRESS_UNIXGRAM:
 		/* Abstract names are apart for each kind of socket; in the file system there is one name. */
 		snprintf(buffer, ADDRESS_IDENTITY_MAX, "%s %s",
-			 address->host[0] == '@' && address->kind == ADDRESS_UNIXGRAM ? "unixgram" : "unix",
+			 address->host[0] == '@' && address->kind == ADDRESS_UNIXGRAM ? "unixgram"
+										      : "unix",
 			 address->host);
 		return buffer;
 	case ADDRESS_SYSTEMD:

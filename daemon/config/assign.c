@@ -23,7 +23,8 @@ static void
 entry_fault(struct faults *faults, const struct placed *placed, const struct inifile_entry *entry,
 	    const char *sentence)
 {
-	fault_add(faults, placed->origin, entry->line, placed->section->name, entry->key, "%s", sentence);
+	fault_add(faults, placed->origin, entry->line, placed->section->name, entry->key, "%s",
+		  sentence);
 }
 
 /* A file's text is its whole path, so that it means the same wherever a dump is read. */
@@ -70,7 +71,8 @@ row_assign(struct faults *faults, const struct placed *placed, const struct inif
 	wrong = inifile_value_check(entry->key, value, buffer, sizeof buffer);
 	if (wrong != NULL) {
 		snprintf(sentence, sizeof sentence, "%s has %s",
-			 strchr(entry->value, '$') != NULL ? "with its variables put in, the value" : "the value",
+			 strchr(entry->value, '$') != NULL ? "with its variables put in, the value"
+							   : "the value",
 			 wrong);
 		entry_fault(faults, placed, entry, sentence);
 		free(value);
@@ -83,16 +85,19 @@ row_assign(struct faults *faults, const struct placed *placed, const struct inif
 }
 
 bool
-row_inherit(struct faults *faults, const struct placed *placed, const struct option *row, const char *value,
-	    const char *directory, void *settings, char **text)
+row_inherit(struct faults *faults, const struct placed *placed, const struct option *row,
+	    const char *value, const char *directory, void *settings, char **text)
 {
 	char *copy = strdup(value);
-	const char *wrong = copy == NULL ? out_of_memory : field_set(row, settings, copy, directory, text);
+	const char *wrong =
+		copy == NULL ? out_of_memory : field_set(row, settings, copy, directory, text);
 
 	/* Inherited values were taken once before, so this is about memory, or a file that went away. */
 	if (wrong != NULL)
-		fault_add(faults, placed->origin, placed->section != NULL ? placed->section->line : 0,
-			  placed->section != NULL ? placed->section->name : NULL, row->name, "%s", wrong);
+		fault_add(faults, placed->origin,
+			  placed->section != NULL ? placed->section->line : 0,
+			  placed->section != NULL ? placed->section->name : NULL, row->name, "%s",
+			  wrong);
 	return wrong == NULL;
 }
 
@@ -105,8 +110,8 @@ owners_format(const char *key, char *buffer, size_t size)
 	buffer[0] = '\0';
 	for (size_t i = 0; protocols[i] != NULL && used < size; i++)
 		if (option_find(protocols[i]->options, key) != NULL)
-			used += (size_t)snprintf(buffer + used, size - used, "%s%s", used > 0 ? " and " : "",
-						 protocols[i]->name);
+			used += (size_t)snprintf(buffer + used, size - used, "%s%s",
+						 used > 0 ? " and " : "", protocols[i]->name);
 	return buffer;
 }
 
@@ -126,7 +131,8 @@ key_suggestion(const char *key, enum section_type type, const struct protocol *p
 	table_offer(&suggestion, type == SECTION_DAEMON ? daemon_options : listener_options);
 	if (type == SECTION_LISTENER && protocol != NULL)
 		table_offer(&suggestion, protocol->options);
-	for (size_t i = 0; type == SECTION_LISTENER && protocol == NULL && protocols[i] != NULL; i++)
+	for (size_t i = 0; type == SECTION_LISTENER && protocol == NULL && protocols[i] != NULL;
+	     i++)
 		table_offer(&suggestion, protocols[i]->options);
 	return suggestion;
 }
@@ -136,7 +142,8 @@ section_misspells(const struct placed *placed, const char *key, const struct pro
 {
 	for (size_t i = 0; i < placed->section->count; i++) {
 		const char *entry_key = placed->section->entries[i].key;
-		struct suggestion suggestion = key_suggestion(entry_key, SECTION_LISTENER, protocol);
+		struct suggestion suggestion =
+			key_suggestion(entry_key, SECTION_LISTENER, protocol);
 
 		if (suggestion.best != NULL && strcmp(suggestion.best, key) == 0)
 			return true;
@@ -150,16 +157,19 @@ key_check(struct faults *faults, const struct placed *placed, const struct inifi
 {
 	char owners[160], sentence[320];
 
-	if (option_find(type == SECTION_DAEMON ? daemon_options : listener_options, entry->key) != NULL)
+	if (option_find(type == SECTION_DAEMON ? daemon_options : listener_options, entry->key)
+	    != NULL)
 		return;
 	owners_format(entry->key, owners, sizeof owners);
 	if (type == SECTION_LISTENER && *owners != '\0'
 	    && (protocol == NULL || option_find(protocol->options, entry->key) != NULL))
 		return;
 	if (*owners != '\0' && type == SECTION_LISTENER)
-		snprintf(sentence, sizeof sentence, "is an option of %s, not of %s", owners, protocol->name);
+		snprintf(sentence, sizeof sentence, "is an option of %s, not of %s", owners,
+			 protocol->name);
 	else if (*owners != '\0')
-		snprintf(sentence, sizeof sentence, "is an option of %s: it belongs in a [listener:NAME]", owners);
+		snprintf(sentence, sizeof sentence,
+			 "is an option of %s: it belongs in a [listener:NAME]", owners);
 	else if (type == SECTION_DAEMON && option_find(listener_options, entry->key) != NULL)
 		snprintf(sentence, sizeof sentence,
 			 "is a key of listeners: it belongs in [defaults] or a [listener:NAME]");

@@ -54,8 +54,8 @@ config_read(const char *path, char *const *specs, size_t spec_count, struct conf
 	if (reading.default_texts == NULL || reading.config == NULL)
 		reading.faults.out_of_memory = true;
 	if (reading.source_count == 0)
-		fault_add(&reading.faults, &(struct origin){ .label = (char[]){ "command line" } }, 0, NULL, NULL,
-			  "no file and no -L: there is nothing to do");
+		fault_add(&reading.faults, &(struct origin){ .label = (char[]){ "command line" } },
+			  0, NULL, NULL, "no file and no -L: there is nothing to do");
 	else if (!reading.faults.out_of_memory) {
 		reading_fill_daemon(&reading);
 		reading_fill_defaults(&reading);

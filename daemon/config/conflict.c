@@ -9,14 +9,15 @@
 #include "config/sentence.h"
 
 static void
-claim_add(struct conflicts *conflicts, struct faults *faults, const struct placed *placed, const char *text,
-	  const char *identity)
+claim_add(struct conflicts *conflicts, struct faults *faults, const struct placed *placed,
+	  const char *text, const char *identity)
 {
 	struct claim *claims = conflicts->claims;
 	char *copy = strdup(identity);
 
 	if ((conflicts->count & (conflicts->count - 1)) == 0)
-		claims = reallocarray(claims, conflicts->count == 0 ? 1 : conflicts->count * 2, sizeof *claims);
+		claims = reallocarray(claims, conflicts->count == 0 ? 1 : conflicts->count * 2,
+				      sizeof *claims);
 	if (claims != NULL)
 		conflicts->claims = claims;
 	if (claims == NULL || copy == NULL) {
@@ -24,7 +25,8 @@ claim_add(struct conflicts *conflicts, struct faults *faults, const struct place
 		free(copy);
 		return;
 	}
-	claims[conflicts->count++] = (struct claim){ .identity = copy, .text = text, .placed = *placed };
+	claims[conflicts->count++] =
+		(struct claim){ .identity = copy, .text = text, .placed = *placed };
 }
 
 void
@@ -69,7 +71,8 @@ claim_refuse(const struct claim *first, const struct claim *again, struct faults
 		faults->out_of_memory = true;
 		return;
 	}
-	fault_add(faults, again->placed.origin, claim_line(again), again->placed.section->name, "listen", "%s",
+	fault_add(faults, again->placed.origin, claim_line(again), again->placed.section->name,
+		  "listen", "%s",
 		  first->placed.origin->is_spec
 			  ? sentence_about(again->text, "is already taken by %s", place)
 			  : sentence_about(again->text, "is already taken by [%s] at %s",
@@ -83,7 +86,8 @@ conflicts_check(struct conflicts *conflicts, struct faults *faults)
 	const struct claim *first = conflicts->claims;
 
 	if (conflicts->count > 0)
-		qsort(conflicts->claims, conflicts->count, sizeof *conflicts->claims, claim_compare);
+		qsort(conflicts->claims, conflicts->count, sizeof *conflicts->claims,
+		      claim_compare);
 	for (size_t i = 1; i < conflicts->count; i++) {
 		if (strcmp(first->identity, conflicts->claims[i].identity) == 0)
 			claim_refuse(first, &conflicts->claims[i], faults);

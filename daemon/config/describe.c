@@ -9,16 +9,17 @@ static const char *
 transports_words(unsigned transports)
 {
 	return transports == (PROTOCOL_STREAM | PROTOCOL_DATAGRAM) ? "streams and datagrams"
-	       : transports == PROTOCOL_STREAM			   ? "streams"
+	       : transports == PROTOCOL_STREAM                     ? "streams"
 								   : "datagrams";
 }
 
 static const char *
 transports_schemes(unsigned transports)
 {
-	return transports == (PROTOCOL_STREAM | PROTOCOL_DATAGRAM) ? "tcp://, unix://, udp:// and unixgram://"
-	       : transports == PROTOCOL_STREAM			   ? "tcp:// and unix://"
-								   : "udp:// and unixgram://";
+	return transports == (PROTOCOL_STREAM | PROTOCOL_DATAGRAM)
+		       ? "tcp://, unix://, udp:// and unixgram://"
+	       : transports == PROTOCOL_STREAM ? "tcp:// and unix://"
+					       : "udp:// and unixgram://";
 }
 
 /* The default for a protocol; its own for a common key, where it has one. */
@@ -40,8 +41,11 @@ table_describe(const struct option *table, const struct option_default *defaults
 		const char *fallback = default_of(row, defaults);
 
 		fprintf(out, "  %s = %s\n", row->name,
-			row->flags & OPTION_REQUIRED ? "(required)" : fallback != NULL ? fallback : "(unset)");
-		fprintf(out, "      %s\n      %s%s\n", value_describe(row, type, sizeof type), row->help,
+			row->flags & OPTION_REQUIRED ? "(required)"
+			: fallback != NULL           ? fallback
+						     : "(unset)");
+		fprintf(out, "      %s\n      %s%s\n", value_describe(row, type, sizeof type),
+			row->help,
 			row->flags & OPTION_AT_START ? "; takes effect at a restart" : "");
 	}
 }
@@ -50,8 +54,8 @@ static void
 protocols_list(FILE *out)
 {
 	for (size_t i = 0; protocols[i] != NULL; i++)
-		fprintf(out, "%-10s %-22s %s\n", protocols[i]->name, transports_words(protocols[i]->transports),
-			protocols[i]->summary);
+		fprintf(out, "%-10s %-22s %s\n", protocols[i]->name,
+			transports_words(protocols[i]->transports), protocols[i]->summary);
 }
 
 int
@@ -78,7 +82,8 @@ config_describe(const char *protocol_name, FILE *out)
 	else
 		fprintf(out, "The options of %s, with their defaults:\n\n", protocol->name);
 	table_describe(protocol->options, NULL, out);
-	fprintf(out, "\nThe keys of every listener, with their defaults for %s:\n\n", protocol->name);
+	fprintf(out, "\nThe keys of every listener, with their defaults for %s:\n\n",
+		protocol->name);
 	table_describe(listener_options, protocol->defaults, out);
 	return 0;
 }

@@ -55,9 +55,10 @@ dollar_expand(const char **at, FILE *out)
 	if (fallback != NULL && (value == NULL || *value == '\0')) {
 		fwrite(fallback, 1, (size_t)(end - fallback), out);
 	} else if (value == NULL) {
-		snprintf(sentence, sizeof sentence,
-			 "${%.60s} is not set in the environment, and has no default as in ${%.60s:-default}",
-			 variable, variable);
+		snprintf(
+			sentence, sizeof sentence,
+			"${%.60s} is not set in the environment, and has no default as in ${%.60s:-default}",
+			variable, variable);
 		return sentence;
 	} else {
 		fputs(value, out);

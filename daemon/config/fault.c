@@ -14,7 +14,8 @@ text_add(struct faults *faults, const struct origin *origin, unsigned line, char
 	struct fault *items = faults->items;
 
 	if ((faults->count & (faults->count - 1)) == 0)
-		items = reallocarray(items, faults->count == 0 ? 1 : faults->count * 2, sizeof *items);
+		items = reallocarray(items, faults->count == 0 ? 1 : faults->count * 2,
+				     sizeof *items);
 	if (items == NULL) {
 		free(text);
 		faults->out_of_memory = true;
@@ -22,7 +23,10 @@ text_add(struct faults *faults, const struct origin *origin, unsigned line, char
 	}
 	faults->items = items;
 	items[faults->count] = (struct fault){
-		.rank = origin->rank, .line = line, .number = faults->count, .text = text,
+		.rank = origin->rank,
+		.line = line,
+		.number = faults->count,
+		.text = text,
 	};
 	faults->count++;
 }
@@ -43,11 +47,12 @@ fault_add(struct faults *faults, const struct origin *origin, unsigned line, con
 	}
 	bool has_section = section != NULL && !origin->is_spec;
 	place = place_format(origin, line);
-	length = place == NULL ? -1
-			       : asprintf(&text, "%s: %s%s%s%s%s%s%s", place, has_section ? "[" : "",
-					  has_section ? section : "", has_section ? "]" : "",
-					  has_section && key != NULL ? " " : "", key != NULL ? key : "",
-					  has_section || key != NULL ? ": " : "", sentence);
+	length = place == NULL
+			 ? -1
+			 : asprintf(&text, "%s: %s%s%s%s%s%s%s", place, has_section ? "[" : "",
+				    has_section ? section : "", has_section ? "]" : "",
+				    has_section && key != NULL ? " " : "", key != NULL ? key : "",
+				    has_section || key != NULL ? ": " : "", sentence);
 	if (length < 0)
 		faults->out_of_memory = true;
 	else
@@ -113,8 +118,10 @@ config_errors_print(const struct config_errors *errors, const char *path, FILE *
 
 	for (size_t i = 0; i < count; i++)
 		fprintf(out, "%s\n",
-			i < errors->count && errors->lines[i] != NULL ? errors->lines[i] : out_of_memory);
-	fprintf(out, "%s: %zu error%s\n", path != NULL ? path : "command line", count, count == 1 ? "" : "s");
+			i < errors->count && errors->lines[i] != NULL ? errors->lines[i]
+								      : out_of_memory);
+	fprintf(out, "%s: %zu error%s\n", path != NULL ? path : "command line", count,
+		count == 1 ? "" : "s");
 }
 
 void

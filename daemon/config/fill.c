@@ -28,10 +28,11 @@ reading_fill_daemon(struct reading *reading)
 		if (entry != NULL)
 			row_assign(&reading->faults, placed, entry, row, &config->daemon, text);
 		else if (row->fallback != NULL)
-			row_inherit(&reading->faults, placed, row, row->fallback, NULL, &config->daemon, text);
+			row_inherit(&reading->faults, placed, row, row->fallback, NULL,
+				    &config->daemon, text);
 		if (entry != NULL && placed->origin->rank > 0 && strcmp(row->name, "include") == 0)
-			fault_add(&reading->faults, placed->origin, entry->line, "daemon", "include",
-				  "only the first file includes others");
+			fault_add(&reading->faults, placed->origin, entry->line, "daemon",
+				  "include", "only the first file includes others");
 	}
 }
 
@@ -51,7 +52,8 @@ reading_fill_defaults(struct reading *reading)
 		char *text = NULL;
 
 		if (entry != NULL
-		    && row_assign(&reading->faults, placed, entry, &listener_options[i], &scratch, &text))
+		    && row_assign(&reading->faults, placed, entry, &listener_options[i], &scratch,
+				  &text))
 			reading->default_texts[i] = text;
 	}
 	values_clear(listener_options, &scratch);
@@ -92,8 +94,9 @@ required_fault(struct reading *reading, const struct placed *placed, const struc
 	/* A line that was refused may have had the key. */
 	if (placed->section->has_lost_entry || section_misspells(placed, row->name, protocol))
 		return;
-	fault_add(&reading->faults, placed->origin, placed->section->line, placed->section->name, row->name,
-		  "missing: every listener%s%s needs it", *whose != '\0' ? " of protocol " : "", whose);
+	fault_add(&reading->faults, placed->origin, placed->section->line, placed->section->name,
+		  row->name, "missing: every listener%s%s needs it",
+		  *whose != '\0' ? " of protocol " : "", whose);
 }
 
 static void
@@ -111,10 +114,11 @@ common_fill(struct reading *reading, const struct placed *placed, struct listene
 		if (entry != NULL)
 			row_assign(&reading->faults, placed, entry, row, &listener->common, text);
 		else if (inherited != NULL)
-			row_inherit(&reading->faults, placed, row, inherited, NULL, &listener->common, text);
-		else if (protocol_default(protocol, row) != NULL)
-			row_inherit(&reading->faults, placed, row, protocol_default(protocol, row), NULL,
+			row_inherit(&reading->faults, placed, row, inherited, NULL,
 				    &listener->common, text);
+		else if (protocol_default(protocol, row) != NULL)
+			row_inherit(&reading->faults, placed, row, protocol_default(protocol, row),
+				    NULL, &listener->common, text);
 		else if ((row->flags & OPTION_REQUIRED) && shared == NULL)
 			required_fault(reading, placed, row, protocol, "");
 	}
@@ -134,8 +138,8 @@ own_fill(struct reading *reading, const struct placed *placed, struct listener_c
 			row_assign(&reading->faults, placed, entry, row, listener->settings,
 				   &listener->texts[i]);
 		else if (row->fallback != NULL)
-			row_inherit(&reading->faults, placed, row, row->fallback, NULL, listener->settings,
-				    &listener->texts[i]);
+			row_inherit(&reading->faults, placed, row, row->fallback, NULL,
+				    listener->settings, &listener->texts[i]);
 		else if (row->flags & OPTION_REQUIRED)
 			required_fault(reading, placed, row, protocol, protocol->name);
 	}
@@ -143,12 +147,14 @@ own_fill(struct reading *reading, const struct placed *placed, struct listener_c
 
 /* The line of a key, of what [defaults] says for it, or of the section. */
 static void
-key_fault(struct reading *reading, const struct placed *placed, const char *key, const char *sentence)
+key_fault(struct reading *reading, const struct placed *placed, const char *key,
+	  const char *sentence)
 {
 	const struct inifile_entry *entry = section_entry(placed, key);
 
-	fault_add(&reading->faults, placed->origin, entry != NULL ? entry->line : placed->section->line,
-		  placed->section->name, key, "%s", sentence);
+	fault_add(&reading->faults, placed->origin,
+		  entry != NULL ? entry->line : placed->section->line, placed->section->name, key,
+		  "%s", sentence);
 }
 
 /* What a protocol cannot be spoken over. Of a passed socket that is known only when it is there. */
@@ -164,28 +170,32 @@ transports_check(struct reading *reading, const struct placed *placed, const cha
 		    || (protocol->transports & (is_datagram ? PROTOCOL_DATAGRAM : PROTOCOL_STREAM)))
 			continue;
 		key_fault(reading, placed, key,
-			  sentence_about(address->text, "is for %s, which %s does not serve: expected %s",
-					 is_datagram ? "datagrams" : "streams", protocol->name,
-					 is_datagram ? "tcp:// or unix://" : "udp:// or unixgram://"));
+			  sentence_about(
+				  address->text, "is for %s, which %s does not serve: expected %s",
+				  is_datagram ? "datagrams" : "streams", protocol->name,
+				  is_datagram ? "tcp:// or unix://" : "udp:// or unixgram://"));
 	}
 }
 
 /* What only shows when all values are there. */
 static void
-listener_check(struct reading *reading, const struct placed *placed, const struct listener_config *listener)
+listener_check(struct reading *reading, const struct placed *placed,
+	       const struct listener_config *listener)
 {
 	const struct protocol *protocol = listener->common.protocol;
-	const char *wrong = protocol->settings_check != NULL ? protocol->settings_check(listener->settings)
-							     : NULL;
+	const char *wrong = protocol->settings_check != NULL
+				    ? protocol->settings_check(listener->settings)
+				    : NULL;
 
 	if (wrong != NULL)
-		fault_add(&reading->faults, placed->origin, placed->section->line, placed->section->name, NULL,
-			  "%s", wrong);
+		fault_add(&reading->faults, placed->origin, placed->section->line,
+			  placed->section->name, NULL, "%s", wrong);
 	for (const struct option *row = protocol->options; row != NULL && row->name != NULL; row++)
 		if (row->type == OPTION_CONNECT)
-			transports_check(reading, placed, row->name,
-					 (const void *)((const char *)listener->settings + row->offset),
-					 protocol);
+			transports_check(
+				reading, placed, row->name,
+				(const void *)((const char *)listener->settings + row->offset),
+				protocol);
 }
 
 static struct listener_config *
@@ -237,7 +247,8 @@ reading_fill_listeners(struct reading *reading)
 		else
 			config->disabled[config->disabled_count++] = listener;
 		if (listener->common.enabled)
-			conflicts_add(&conflicts, &reading->faults, placed, &listener->common.listen);
+			conflicts_add(&conflicts, &reading->faults, placed,
+				      &listener->common.listen);
 	}
 	conflicts_check(&conflicts, &reading->faults);
 	/* A section that was refused may have been the listener. */

@@ -105,8 +105,8 @@ const char *
 include_find(const char *patterns, const char *directory, char ***names)
 {
 	struct found found = { .directory = directory, .names = calloc(1, sizeof(char *)) };
-	const char *wrong = found.names == NULL ? out_of_memory
-						: list_each(patterns, pattern_find, &found);
+	const char *wrong =
+		found.names == NULL ? out_of_memory : list_each(patterns, pattern_find, &found);
 
 	if (wrong != NULL) {
 		include_free(found.names);

@@ -25,7 +25,7 @@ struct reader {
 	const char *at, *end;
 	unsigned line;
 	struct inifile *file;
-	struct inifile_section *section;	/* where keys go; NULL: none yet, or a lost one */
+	struct inifile_section *section; /* where keys go; NULL: none yet, or a lost one */
 	size_t errors;
 	inifile_error_fn *error;
 	void *arg;
@@ -66,7 +66,8 @@ static size_t
 find(const char *line, size_t length, const char *characters)
 {
 	for (size_t i = 0; i < length; i++)
-		if (strchr(characters, line[i]) != NULL || (line[i] == ';' && i > 0 && is_blank(line[i - 1])))
+		if (strchr(characters, line[i]) != NULL
+		    || (line[i] == ';' && i > 0 && is_blank(line[i - 1])))
 			return i;
 	return length;
 }
@@ -84,7 +85,8 @@ static void
 section_begin(struct reader *reader, const char *name, size_t length)
 {
 	struct inifile *file = reader->file;
-	struct inifile_section *sections = array_grow(file->sections, file->count, sizeof *sections);
+	struct inifile_section *sections =
+		array_grow(file->sections, file->count, sizeof *sections);
 	char *copy = strndup(name, length);
 
 	if (sections != NULL)
@@ -108,12 +110,15 @@ header_check(struct reader *reader, const char *line, size_t length)
 	} else {
 		rest += blanks(line + rest, length - rest);
 		if (rest < length && (line[rest] != ';' || rest == close + 1))
-			refuse(reader, "text after the \"]\" of a header: only a comment that begins with \" ;\" "
-				       "may stand there");
+			refuse(reader,
+			       "text after the \"]\" of a header: only a comment that begins with \" ;\" "
+			       "may stand there");
 		else if (close == 1)
-			refuse(reader, "the header is empty: expected [daemon], [defaults] or [listener:NAME]");
+			refuse(reader,
+			       "the header is empty: expected [daemon], [defaults] or [listener:NAME]");
 		else if (close - 1 > INIFILE_NAME_MAX)
-			refuse(reader, "the header has %zu bytes between its brackets, at most %d are allowed",
+			refuse(reader,
+			       "the header has %zu bytes between its brackets, at most %d are allowed",
 			       close - 1, INIFILE_NAME_MAX);
 		else
 			section_begin(reader, line + 1, close - 1);
@@ -127,7 +132,8 @@ entry_check(struct reader *reader, const char *line, size_t length)
 
 	while (key > 0 && is_blank(line[key - 1]))
 		key--;
-	if (equals < length && line[equals] == ':' && memchr(line + equals, '=', length - equals) == NULL)
+	if (equals < length && line[equals] == ':'
+	    && memchr(line + equals, '=', length - equals) == NULL)
 		refuse(reader, "no \"=\" in the line: expected key = value, not key: value");
 	else if (equals < length && line[equals] == ':')
 		refuse(reader, "\":\" before the \"=\": expected key = value");
@@ -136,7 +142,8 @@ entry_check(struct reader *reader, const char *line, size_t length)
 	else if (key == 0)
 		refuse(reader, "the key is empty: expected key = value");
 	else if (key > INIFILE_NAME_MAX)
-		refuse(reader, "the key has %zu bytes, at most %d are allowed", key, INIFILE_NAME_MAX);
+		refuse(reader, "the key has %zu bytes, at most %d are allowed", key,
+		       INIFILE_NAME_MAX);
 	else if (reader->file->count == 0 && !reader->file->has_lost_section)
 		refuse(reader, "a key before the first section: expected [daemon], [defaults] or "
 			       "[listener:NAME] above it");
@@ -157,8 +164,9 @@ line_check(struct reader *reader, const char *line, size_t length, size_t most)
 	else if (indent == length || line[indent] == ';' || line[indent] == '#')
 		return;
 	else if (indent > 0)
-		refuse(reader, "the line is indented: a key or header begins at the start of its line, and a "
-			       "value ends with its line");
+		refuse(reader,
+		       "the line is indented: a key or header begins at the start of its line, and a "
+		       "value ends with its line");
 	else if (*line == '[')
 		header_check(reader, line, length);
 	else
@@ -233,8 +241,11 @@ entry_add(void *void_reader, const char *section_name, const char *key, const ch
 	(void)section_name;
 	if (section == NULL)
 		return 1;
-	struct inifile_entry *entries = array_grow(section->entries, section->count, sizeof *entries);
-	struct inifile_entry entry = { .key = strdup(key), .value = strdup(value), .line = reader->line };
+	struct inifile_entry *entries =
+		array_grow(section->entries, section->count, sizeof *entries);
+	struct inifile_entry entry = { .key = strdup(key),
+				       .value = strdup(value),
+				       .line = reader->line };
 	if (entries != NULL)
 		section->entries = entries;
 	if (entries == NULL || entry.key == NULL || entry.value == NULL) {
@@ -310,7 +321,11 @@ inifile_parse(const char *bytes, size_t length, inifile_error_fn *error, void *a
 {
 	struct inifile *file = calloc(1, sizeof *file);
 	struct reader reader = {
-		.at = bytes, .end = bytes + length, .file = file, .error = error, .arg = arg,
+		.at = bytes,
+		.end = bytes + length,
+		.file = file,
+		.error = error,
+		.arg = arg,
 	};
 
 	if (file == NULL) {
@@ -377,7 +392,8 @@ inifile_value_check(const char *key, const char *value, char *buffer, size_t siz
 
 	if (wrong != NULL)
 		return wrong;
-	for (const char *dollar = strchr(value, '$'); dollar != NULL; dollar = strchr(dollar + 1, '$'))
+	for (const char *dollar = strchr(value, '$'); dollar != NULL;
+	     dollar = strchr(dollar + 1, '$'))
 		line++;
 	if (line > INIFILE_LINE_MAX)
 		return "more bytes than a line of a file can hold";

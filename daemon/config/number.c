@@ -12,7 +12,11 @@ struct unit {
 
 /* Each from the largest to the smallest. */
 static const struct unit duration_units[] = {
-	{ "d", 24 * 60 * 60 * 1000 }, { "h", 60 * 60 * 1000 }, { "m", 60 * 1000 }, { "s", 1000 }, { "ms", 1 },
+	{ "d", 24 * 60 * 60 * 1000 },
+	{ "h", 60 * 60 * 1000 },
+	{ "m", 60 * 1000 },
+	{ "s", 1000 },
+	{ "ms", 1 },
 	{ NULL, 0 },
 };
 static const struct unit size_units[] = {
@@ -23,7 +27,9 @@ static const struct unit no_units[] = { { "", 1 }, { NULL, 0 } };
 static const struct unit *
 units_of(enum option_type type)
 {
-	return type == OPTION_DURATION ? duration_units : type == OPTION_SIZE ? size_units : no_units;
+	return type == OPTION_DURATION ? duration_units
+	       : type == OPTION_SIZE   ? size_units
+				       : no_units;
 }
 
 static const struct unit *

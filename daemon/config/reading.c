@@ -24,7 +24,8 @@ inifile_error(void *arg, unsigned line, const char *section, const char *key, co
 static struct source *
 source_add(struct reading *reading, char *label)
 {
-	struct source **sources = reallocarray(reading->sources, reading->source_count + 1, sizeof *sources);
+	struct source **sources =
+		reallocarray(reading->sources, reading->source_count + 1, sizeof *sources);
 	struct source *source = calloc(1, sizeof *source);
 
 	if (sources != NULL)
@@ -50,7 +51,8 @@ file_add(struct reading *reading, const char *path)
 	if (source == NULL)
 		return NULL;
 	if (slash != NULL) {
-		source->origin.directory = strndup(path, slash == path ? 1 : (size_t)(slash - path));
+		source->origin.directory =
+			strndup(path, slash == path ? 1 : (size_t)(slash - path));
 		if (source->origin.directory == NULL)
 			reading->faults.out_of_memory = true;
 	}
@@ -72,7 +74,8 @@ included_add(struct reading *reading, const struct source *by, unsigned line, co
 		return;
 	for (size_t i = 0; i < source->origin.rank; i++) {
 		const struct inifile *other = reading->sources[i]->file;
-		if (other == NULL || other->device != source->file->device || other->inode != source->file->inode)
+		if (other == NULL || other->device != source->file->device
+		    || other->inode != source->file->inode)
 			continue;
 		fault_add(&reading->faults, &by->origin, line, "daemon", "include", "%s %s", path,
 			  i == 0 ? "is this file itself" : "is included twice");
@@ -100,8 +103,8 @@ void
 reading_add_files(struct reading *reading, const char *path)
 {
 	const struct source *first = path != NULL ? file_add(reading, path) : NULL;
-	const struct inifile_entry *include = first != NULL ? entry_find(first->file, "daemon", "include")
-							    : NULL;
+	const struct inifile_entry *include =
+		first != NULL ? entry_find(first->file, "daemon", "include") : NULL;
 	char *patterns, **names;
 
 	/* What does not expand, or to nothing, is told when [daemon] is filled. */
@@ -121,7 +124,8 @@ reading_add_files(struct reading *reading, const char *path)
 	if (wrong != NULL) {
 		/* There may be listeners in what was not found. */
 		reading->has_lost_section = true;
-		fault_add(&reading->faults, &first->origin, include->line, "daemon", "include", "%s", wrong);
+		fault_add(&reading->faults, &first->origin, include->line, "daemon", "include",
+			  "%s", wrong);
 	}
 	for (size_t i = 0; names != NULL && names[i] != NULL; i++)
 		included_add(reading, first, include->line, names[i]);
@@ -141,7 +145,8 @@ spec_label(const char *spec)
 		return NULL;
 	used = (size_t)sprintf(label, "-L '");
 	for (const unsigned char *at = (const unsigned char *)spec; *at != '\0'; at++)
-		used += (size_t)sprintf(label + used, is_plain || (*at >= 0x20 && *at < 0x7f) ? "%c" : "\\x%02x",
+		used += (size_t)sprintf(label + used,
+					is_plain || (*at >= 0x20 && *at < 0x7f) ? "%c" : "\\x%02x",
 					*at);
 	strcpy(label + used, "'");
 	return label;
@@ -177,7 +182,8 @@ reading_add_spec(struct reading *reading, const char *spec)
 	/* What is no name is no protocol either, and refused as that. */
 	const char *base = listener_name_valid(section->name) ? section->name : "unnamed";
 	char *name = NULL;
-	for (unsigned number = 1; name == NULL || name_taken(reading, source->origin.rank, name); number++) {
+	for (unsigned number = 1; name == NULL || name_taken(reading, source->origin.rank, name);
+	     number++) {
 		int length;
 		free(name);
 		length = number == 1 ? asprintf(&name, "listener:%s", base)
@@ -197,8 +203,8 @@ listener_name_valid(const char *name)
 	static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789_-";
 	size_t length = strlen(name);
 
-	return length > 0 && length <= LISTENER_NAME_MAX && strspn(name, letters) == length && *name != '_'
-	       && *name != '-';
+	return length > 0 && length <= LISTENER_NAME_MAX && strspn(name, letters) == length
+	       && *name != '_' && *name != '-';
 }
 
 /* Refuses a section that we do not know; its keys are not looked at. */
@@ -210,8 +216,8 @@ section_check(struct reading *reading, const struct placed *placed)
 	char type[INIFILE_NAME_MAX + 1];
 	char wrong[200] = "";
 
-	snprintf(type, sizeof type, "%.*s", colon != NULL ? (int)(colon - section->name) : INIFILE_NAME_MAX,
-		 section->name);
+	snprintf(type, sizeof type, "%.*s",
+		 colon != NULL ? (int)(colon - section->name) : INIFILE_NAME_MAX, section->name);
 	bool is_named = strcmp(type, "listener") == 0 || strcmp(type, "connector") == 0;
 	bool is_single = strcmp(type, "daemon") == 0 || strcmp(type, "defaults") == 0;
 	struct suggestion suggestion = suggestion_new(type);
@@ -221,26 +227,36 @@ section_check(struct reading *reading, const struct placed *placed)
 	suggestion_offer(&suggestion, "connector");
 
 	if (is_single && colon != NULL)
-		snprintf(wrong, sizeof wrong, "this section takes no name, did you mean [%s]?", type);
+		snprintf(wrong, sizeof wrong, "this section takes no name, did you mean [%s]?",
+			 type);
 	else if (is_named && colon == NULL)
 		snprintf(wrong, sizeof wrong, "this section needs a name: [%s:NAME]", type);
 	else if (is_named && !listener_name_valid(colon + 1))
-		snprintf(wrong, sizeof wrong, "not a name: at most %d of a-z, 0-9, _ and -, the first a letter or "
-			 "digit", LISTENER_NAME_MAX);
+		snprintf(wrong, sizeof wrong,
+			 "not a name: at most %d of a-z, 0-9, _ and -, the first a letter or "
+			 "digit",
+			 LISTENER_NAME_MAX);
 	else if (strcmp(type, "connector") == 0)
 		snprintf(wrong, sizeof wrong, "connectors are not supported yet");
 	else if (!is_single && !is_named && suggestion.best != NULL)
-		snprintf(wrong, sizeof wrong, "unknown section, did you mean [%s%s]?", suggestion.best,
-			 strcmp(suggestion.best, "daemon") == 0 || strcmp(suggestion.best, "defaults") == 0
-				 ? "" : colon != NULL && listener_name_valid(colon + 1) ? colon : ":NAME");
+		snprintf(wrong, sizeof wrong, "unknown section, did you mean [%s%s]?",
+			 suggestion.best,
+			 strcmp(suggestion.best, "daemon") == 0
+					 || strcmp(suggestion.best, "defaults") == 0
+				 ? ""
+			 : colon != NULL && listener_name_valid(colon + 1) ? colon
+									   : ":NAME");
 	else if (!is_single && !is_named && listener_name_valid(section->name))
-		snprintf(wrong, sizeof wrong, "unknown section, did you mean [listener:%s]?", section->name);
+		snprintf(wrong, sizeof wrong, "unknown section, did you mean [listener:%s]?",
+			 section->name);
 	else if (!is_single && !is_named)
-		snprintf(wrong, sizeof wrong, "unknown section: expected [daemon], [defaults] or [listener:NAME]");
+		snprintf(wrong, sizeof wrong,
+			 "unknown section: expected [daemon], [defaults] or [listener:NAME]");
 	if (*wrong == '\0')
 		return true;
 	reading->has_lost_section = true;
-	fault_add(&reading->faults, placed->origin, section->line, section->name, NULL, "%s", wrong);
+	fault_add(&reading->faults, placed->origin, section->line, section->name, NULL, "%s",
+		  wrong);
 	return false;
 }
 
@@ -283,7 +299,8 @@ sections_copy(struct reading *reading)
 		const struct source *source = reading->sources[i];
 		for (size_t k = 0; source->file != NULL && k < source->file->count; k++)
 			reading->sections[reading->section_count++] = (struct placed){
-				.origin = &source->origin, .section = &source->file->sections[k],
+				.origin = &source->origin,
+				.section = &source->file->sections[k],
 			};
 	}
 	qsort(reading->sections, count, sizeof *reading->sections, placed_compare);

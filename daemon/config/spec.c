@@ -21,7 +21,8 @@ static void
 entry_add(struct words *words, char *key, char *value)
 {
 	struct inifile_section *section = words->section;
-	struct inifile_entry *entries = reallocarray(section->entries, section->count + 1, sizeof *entries);
+	struct inifile_entry *entries =
+		reallocarray(section->entries, section->count + 1, sizeof *entries);
 
 	if (entries != NULL)
 		section->entries = entries;
@@ -66,7 +67,8 @@ quoted_next(struct words *words, const char *key)
 		*to++ = *at;
 	}
 	*to = '\0';
-	const char *wrong = *at == '\0' ? "a value that begins with a quote and does not end with one"
+	const char *wrong = *at == '\0'
+				    ? "a value that begins with a quote and does not end with one"
 			    : at[1] != '\0' && strchr(blanks, at[1]) == NULL
 				    ? "text right after the closing quote of a value"
 				    : NULL;
@@ -113,8 +115,8 @@ pair_next(struct words *words)
 	if (length == 0 || words->at[length] != '=') {
 		char *word = word_next(words);
 		if (word != NULL)
-			fault_add(words->faults, words->origin, 0, NULL, NULL, "%s is not key=value",
-				  text_quote(word, quoted));
+			fault_add(words->faults, words->origin, 0, NULL, NULL,
+				  "%s is not key=value", text_quote(word, quoted));
 		free(word);
 		return;
 	}

@@ -20,8 +20,8 @@ edit_distance(const char *from, const char *to, unsigned limit)
 	unsigned rows[3][COMPARED_MAX + 1], *before = rows[0], *last = rows[1], *row = rows[2];
 	size_t from_length = strlen(from), to_length = strlen(to);
 
-	if (from_length > COMPARED_MAX || to_length > COMPARED_MAX || from_length >= to_length + limit
-	    || to_length >= from_length + limit)
+	if (from_length > COMPARED_MAX || to_length > COMPARED_MAX
+	    || from_length >= to_length + limit || to_length >= from_length + limit)
 		return limit;
 	for (unsigned k = 0; k <= to_length; k++)
 		last[k] = k;
@@ -63,7 +63,8 @@ suggestion_offer(struct suggestion *suggestion, const char *name)
 	if (distance < suggestion->distance) {
 		suggestion->distance = distance;
 		suggestion->best = name;
-	} else if (suggestion->best == NULL && length >= 3 && strncmp(suggestion->wanted, name, length) == 0) {
+	} else if (suggestion->best == NULL && length >= 3
+		   && strncmp(suggestion->wanted, name, length) == 0) {
 		/* A beginning will do when nothing is nearer. */
 		suggestion->best = name;
 	}

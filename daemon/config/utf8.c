@@ -8,7 +8,12 @@ utf8_decode(const char *bytes, size_t length, uint32_t *character)
 {
 	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
 	const unsigned char *at = (const unsigned char *)bytes;
-	size_t size = at[0] < 0x80 ? 1 : at[0] < 0xc0 ? 0 : at[0] < 0xe0 ? 2 : at[0] < 0xf0 ? 3 : at[0] < 0xf8 ? 4 : 0;
+	size_t size = at[0] < 0x80   ? 1
+		      : at[0] < 0xc0 ? 0
+		      : at[0] < 0xe0 ? 2
+		      : at[0] < 0xf0 ? 3
+		      : at[0] < 0xf8 ? 4
+				     : 0;
 
 	if (size == 0 || size > length)
 		return 0;
@@ -32,14 +37,16 @@ utf8_check(const char *bytes, size_t length, char *buffer, size_t size)
 		size_t used = utf8_decode(bytes + i, length - i, &character);
 
 		if (used == 0) {
-			snprintf(buffer, size, "the byte 0x%02x, which is not UTF-8", (unsigned char)bytes[i]);
+			snprintf(buffer, size, "the byte 0x%02x, which is not UTF-8",
+				 (unsigned char)bytes[i]);
 			return buffer;
 		}
 		if (character == 0)
 			return "a NUL byte";
 		if (character == '\r')
 			return "a carriage return without a line feed behind it";
-		if ((character < 0x20 && character != '\t') || (character >= 0x7f && character < 0xa0)) {
+		if ((character < 0x20 && character != '\t')
+		    || (character >= 0x7f && character < 0xa0)) {
 			snprintf(buffer, size, "the control character U+%04X", (unsigned)character);
 			return buffer;
 		}

@@ -11,20 +11,13 @@ static const struct value_type *
 value_type(enum option_type type)
 {
 	static const struct value_type *const types[] = {
-		[OPTION_BOOL] = &value_bool,
-		[OPTION_NUMBER] = &value_number,
-		[OPTION_DURATION] = &value_duration,
-		[OPTION_SIZE] = &value_size,
-		[OPTION_RATE] = &value_rate,
-		[OPTION_CHOICE] = &value_choice,
-		[OPTION_MODE] = &value_mode,
-		[OPTION_STRING] = &value_string,
-		[OPTION_FILE] = &value_file,
-		[OPTION_USER] = &value_user,
-		[OPTION_GROUP] = &value_group,
-		[OPTION_LISTEN] = &value_listen,
-		[OPTION_CONNECT] = &value_connect,
-		[OPTION_PREFIXES] = &value_prefixes,
+		[OPTION_BOOL] = &value_bool,         [OPTION_NUMBER] = &value_number,
+		[OPTION_DURATION] = &value_duration, [OPTION_SIZE] = &value_size,
+		[OPTION_RATE] = &value_rate,         [OPTION_CHOICE] = &value_choice,
+		[OPTION_MODE] = &value_mode,         [OPTION_STRING] = &value_string,
+		[OPTION_FILE] = &value_file,         [OPTION_USER] = &value_user,
+		[OPTION_GROUP] = &value_group,       [OPTION_LISTEN] = &value_listen,
+		[OPTION_CONNECT] = &value_connect,   [OPTION_PREFIXES] = &value_prefixes,
 		[OPTION_PROTOCOL] = &value_protocol,
 	};
 
@@ -102,7 +95,8 @@ values_clear(const struct option *table, void *settings)
 bool
 value_equal(const struct option *option, const void *a, const void *b)
 {
-	return value_type(option->type)->equal(field_of_const(option, a), field_of_const(option, b));
+	return value_type(option->type)
+		->equal(field_of_const(option, a), field_of_const(option, b));
 }
 
 const char *
@@ -116,10 +110,13 @@ value_describe(const struct option *option, char *buffer, size_t size)
 	case OPTION_SIZE:
 	case OPTION_MODE: {
 		static const char *const nouns[] = {
-			[OPTION_NUMBER] = "number", [OPTION_DURATION] = "duration", [OPTION_SIZE] = "size",
+			[OPTION_NUMBER] = "number",
+			[OPTION_DURATION] = "duration",
+			[OPTION_SIZE] = "size",
 			[OPTION_MODE] = "permission bits",
 		};
-		snprintf(buffer, size, "%s, %s", nouns[option->type], range_format(option, range, sizeof range));
+		snprintf(buffer, size, "%s, %s", nouns[option->type],
+			 range_format(option, range, sizeof range));
 		break;
 	}
 	case OPTION_RATE:
@@ -132,8 +129,8 @@ value_describe(const struct option *option, char *buffer, size_t size)
 		break;
 	case OPTION_STRING:
 		if (option->max != 0)
-			snprintf(range, sizeof range, ", %lld to %lld bytes", (long long)option->min,
-				 (long long)option->max);
+			snprintf(range, sizeof range, ", %lld to %lld bytes",
+				 (long long)option->min, (long long)option->max);
 		snprintf(buffer, size, "text%s%s", range, words_of(option));
 		break;
 	default:

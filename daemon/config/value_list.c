@@ -72,8 +72,8 @@ address_add(const char *item, void *arg)
 	if (wrong != NULL)
 		return sentence_about(item, "%s", wrong);
 	wrong = addresses->for_listen ? repetition_check(list, &address) : dial_check(&address);
-	struct address *items = wrong != NULL ? NULL
-					      : reallocarray(list->items, list->count + 1, sizeof *items);
+	struct address *items =
+		wrong != NULL ? NULL : reallocarray(list->items, list->count + 1, sizeof *items);
 	if (items == NULL) {
 		address_clear(&address);
 		return wrong != NULL ? sentence_about(item, "%s", wrong) : out_of_memory;
@@ -99,7 +99,9 @@ static const char *
 prefix_add(const char *item, void *arg)
 {
 	/* "all" is everyone there is. */
-	static const struct prefix all[] = { { .family = AF_INET }, { .family = AF_INET6 }, { .family = AF_UNIX } };
+	static const struct prefix all[] = { { .family = AF_INET },
+					     { .family = AF_INET6 },
+					     { .family = AF_UNIX } };
 	struct prefix_list *list = arg;
 	bool is_all = strcmp(item, "all") == 0;
 	struct prefix prefix;
@@ -150,7 +152,8 @@ prefixes_equal(const void *void_a, const void *void_b)
 	if (a->count != b->count)
 		return false;
 	for (size_t i = 0; i < a->count; i++)
-		if (a->items[i].family != b->items[i].family || a->items[i].length != b->items[i].length
+		if (a->items[i].family != b->items[i].family
+		    || a->items[i].length != b->items[i].length
 		    || memcmp(a->items[i].bytes, b->items[i].bytes, sizeof a->items[i].bytes) != 0)
 			return false;
 	return true;
@@ -196,10 +199,13 @@ prefixes_clear(void *field)
 	*list = (struct prefix_list){ 0 };
 }
 
-#define ADDRESSES(name, noun_)                                                                   \
-	const struct value_type name = {                                                         \
-		.noun = noun_, .size = sizeof(struct address_list), .set = addresses_set,        \
-		.clear = addresses_clear, .equal = addresses_equal,                              \
+#define ADDRESSES(name, noun_)                       \
+	const struct value_type name = {             \
+		.noun = noun_,                       \
+		.size = sizeof(struct address_list), \
+		.set = addresses_set,                \
+		.clear = addresses_clear,            \
+		.equal = addresses_equal,            \
 	}
 
 ADDRESSES(value_listen, "addresses to listen on");

@@ -77,8 +77,8 @@ file_set(const struct option *option, void *field, const char *text, const char 
 		free(path);
 		return sentence_about(text, "%s", wrong);
 	}
-	*(struct file_text *)field = (struct file_text){ .path = path, .bytes = whole.bytes,
-							 .length = whole.length };
+	*(struct file_text *)field =
+		(struct file_text){ .path = path, .bytes = whole.bytes, .length = whole.length };
 	return NULL;
 }
 
@@ -119,7 +119,8 @@ user_set(const struct option *option, void *field, const char *text, const char 
 	(void)directory;
 	if (!id_parse(text, &id)) {
 		if (getpwnam_r(text, &entry, buffer, sizeof buffer, &found) != 0 || found == NULL)
-			return sentence_about(text, "is not a user of this system%s", words_of(option));
+			return sentence_about(text, "is not a user of this system%s",
+					      words_of(option));
 		id = found->pw_uid;
 	}
 	*(int64_t *)field = id;
@@ -136,7 +137,8 @@ group_set(const struct option *option, void *field, const char *text, const char
 	(void)directory;
 	if (!id_parse(text, &id)) {
 		if (getgrnam_r(text, &entry, buffer, sizeof buffer, &found) != 0 || found == NULL)
-			return sentence_about(text, "is not a group of this system%s", words_of(option));
+			return sentence_about(text, "is not a group of this system%s",
+					      words_of(option));
 		id = found->gr_gid;
 	}
 	*(int64_t *)field = id;
@@ -167,10 +169,11 @@ protocol_set(const struct option *option, void *field, const char *text, const c
 	if (protocol == NULL) {
 		for (size_t i = 0; protocols[i] != NULL; i++)
 			suggestion_offer(&suggestion, protocols[i]->name);
-		return sentence_about(text, "is not a protocol%s",
-				      suggestion.best == NULL
-					      ? ": twined -l lists them"
-					      : suggestion_format(&suggestion, nearest, sizeof nearest));
+		return sentence_about(
+			text, "is not a protocol%s",
+			suggestion.best == NULL
+				? ": twined -l lists them"
+				: suggestion_format(&suggestion, nearest, sizeof nearest));
 	}
 	*(const struct protocol **)field = protocol;
 	return NULL;

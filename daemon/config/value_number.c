@@ -19,7 +19,8 @@ range_format(const struct option *option, char *buffer, size_t size)
 {
 	char min[32], max[32];
 
-	snprintf(buffer, size, "%s to %s%s", number_format(option->type, option->min, min, sizeof min),
+	snprintf(buffer, size, "%s to %s%s",
+		 number_format(option->type, option->min, min, sizeof min),
 		 number_format(option->type, option->max, max, sizeof max), words_of(option));
 	return buffer;
 }
@@ -31,7 +32,8 @@ choices_format(const struct option *option, char *buffer, size_t size)
 
 	buffer[0] = '\0';
 	for (const char *const *choice = option->choices; *choice != NULL && used < size; choice++)
-		used += (size_t)snprintf(buffer + used, size - used, "%s%s", used > 0 ? ", " : "", *choice);
+		used += (size_t)snprintf(buffer + used, size - used, "%s%s", used > 0 ? ", " : "",
+					 *choice);
 	return buffer;
 }
 
@@ -42,7 +44,8 @@ range_check(const struct option *option, int64_t number, const char *text)
 
 	if (number >= option->min && number <= option->max)
 		return NULL;
-	return sentence_about(text, "is out of range: %s", range_format(option, range, sizeof range));
+	return sentence_about(text, "is out of range: %s",
+			      range_format(option, range, sizeof range));
 }
 
 static const char *
@@ -64,7 +67,8 @@ number_set(const struct option *option, void *field, const char *text, const cha
 	if (!number_parse(option->type, text, &number))
 		return sentence_about(text, "is not a %s%s", noun_of(option->type),
 				      option->type == OPTION_DURATION ? "" : words_of(option));
-	bool is_off = option->type == OPTION_DURATION && number == 0 && (option->flags & OPTION_MAY_NONE);
+	bool is_off =
+		option->type == OPTION_DURATION && number == 0 && (option->flags & OPTION_MAY_NONE);
 	const char *wrong = is_off ? NULL : range_check(option, number, text);
 	if (wrong == NULL)
 		*(int64_t *)field = number;
@@ -136,14 +140,17 @@ choice_set(const struct option *option, void *field, const char *text, const cha
 			*(int64_t *)field = i;
 			return NULL;
 		}
-	return sentence_about(text, "is not one of %s%s", choices_format(option, choices, sizeof choices),
-			      words_of(option));
+	return sentence_about(text, "is not one of %s%s",
+			      choices_format(option, choices, sizeof choices), words_of(option));
 }
 
-#define INTEGER(name, noun_, set_)                                                               \
-	const struct value_type name = {                                                         \
-		.noun = noun_, .size = sizeof(int64_t), .set = set_, .clear = number_clear,      \
-		.equal = number_equal,                                                           \
+#define INTEGER(name, noun_, set_)       \
+	const struct value_type name = { \
+		.noun = noun_,           \
+		.size = sizeof(int64_t), \
+		.set = set_,             \
+		.clear = number_clear,   \
+		.equal = number_equal,   \
 	}
 
 INTEGER(value_bool, "yes or no", bool_set);

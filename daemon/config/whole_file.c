@@ -16,7 +16,7 @@ type_check(mode_t mode)
 {
 	if (S_ISREG(mode))
 		return NULL;
-	return S_ISDIR(mode)	? "is a directory, not a file"
+	return S_ISDIR(mode)    ? "is a directory, not a file"
 	       : S_ISFIFO(mode) ? "is a FIFO, not a file"
 	       : S_ISSOCK(mode) ? "is a socket, not a file"
 				: "is a device, not a file";
@@ -45,7 +45,8 @@ bytes_read(int fd, struct whole_file *file)
 	if (file->bytes == NULL)
 		return strerror(ENOMEM);
 	for (;;) {
-		ssize_t count = read(fd, file->bytes + file->length, WHOLE_FILE_MAX + 1 - file->length);
+		ssize_t count =
+			read(fd, file->bytes + file->length, WHOLE_FILE_MAX + 1 - file->length);
 		if (count < 0 && errno == EINTR)
 			continue;
 		if (count < 0)

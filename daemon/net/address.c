@@ -13,14 +13,15 @@
 enum { HOST_NAME_MAX_BYTES = 253, HOST_LABEL_MAX = 63, FD_NAME_MAX = 255 };
 
 /* What is left of sun_path for a name: the NUL that ends a path, or that begins an abstract name. */
-enum { UNIX_NAME_MAX = sizeof ((struct sockaddr_un *)0)->sun_path - 1 };
+enum { UNIX_NAME_MAX = sizeof((struct sockaddr_un *)0)->sun_path - 1 };
 
 static const struct scheme {
 	const char *prefix;
 	enum address_kind kind;
 } schemes[] = {
-	{ "tcp://", ADDRESS_TCP },	     { "udp://", ADDRESS_UDP },	      { "unix://", ADDRESS_UNIX },
-	{ "unixgram://", ADDRESS_UNIXGRAM }, { "systemd:", ADDRESS_SYSTEMD },
+	{ "tcp://", ADDRESS_TCP },       { "udp://", ADDRESS_UDP },
+	{ "unix://", ADDRESS_UNIX },     { "unixgram://", ADDRESS_UNIXGRAM },
+	{ "systemd:", ADDRESS_SYSTEMD },
 };
 
 static const char *
@@ -33,8 +34,8 @@ label_check(const char *label, size_t length)
 	if (label[0] == '-' || label[length - 1] == '-')
 		return "has a host name with a label that begins or ends with \"-\"";
 	for (size_t i = 0; i < length; i++)
-		if (!isascii((unsigned char)label[i]) || (!isalnum((unsigned char)label[i])
-							  && label[i] != '-' && label[i] != '_'))
+		if (!isascii((unsigned char)label[i])
+		    || (!isalnum((unsigned char)label[i]) && label[i] != '-' && label[i] != '_'))
 			return "has a host name with other bytes than letters, digits, \"-\", \"_\" and \".\"";
 	return NULL;
 }
@@ -47,7 +48,8 @@ static bool
 label_is_number(const char *label, size_t length)
 {
 	bool hex = length >= 2 && label[0] == '0' && (label[1] == 'x' || label[1] == 'X');
-	size_t digits = strspn(hex ? label + 2 : label, hex ? "0123456789abcdefABCDEF" : "0123456789");
+	size_t digits =
+		strspn(hex ? label + 2 : label, hex ? "0123456789abcdefABCDEF" : "0123456789");
 	return digits + (hex ? 2 : 0) >= length;
 }
 
@@ -66,8 +68,9 @@ name_check(const char *name)
 		if (wrong != NULL)
 			return wrong;
 		if (label_length == rest)
-			return label_is_number(label, rest) ? "has a host that is neither an IPv4 address nor a name"
-							     : NULL;
+			return label_is_number(label, rest)
+				       ? "has a host that is neither an IPv4 address nor a name"
+				       : NULL;
 		label += dot + 1;
 	}
 }
@@ -120,8 +123,9 @@ service_check(const char *service, enum address_kind kind)
 	if (*service == '\0')
 		return "has no port";
 	if (service[strspn(service, "0123456789")] == '\0')
-		return strlen(service) <= 5 && atoi(service) <= 65535 ? NULL
-								       : "has a port that is out of range: 0 to 65535";
+		return strlen(service) <= 5 && atoi(service) <= 65535
+			       ? NULL
+			       : "has a port that is out of range: 0 to 65535";
 	/* strtol(3) within getaddrinfo(3) takes signs and blanks. */
 	if (!isalnum((unsigned char)*service) || getaddrinfo(NULL, service, &hints, &found) != 0)
 		return "has a port that is neither a number nor a known service";

@@ -70,8 +70,9 @@ prefix_parse(const char *text, struct prefix *prefix)
 		return "is an IPv4-mapped prefix: write the IPv4 prefix it stands for";
 	if (host_bits_clear(prefix, most / 8)) {
 		inet_ntop(prefix->family, prefix->bytes, host, sizeof host);
-		snprintf(sentence, sizeof sentence, "has bits set behind its length, did you mean \"%s/%u\"?",
-			 host, prefix->length);
+		snprintf(sentence, sizeof sentence,
+			 "has bits set behind its length, did you mean \"%s/%u\"?", host,
+			 prefix->length);
 		return sentence;
 	}
 	return NULL;

@@ -21,7 +21,8 @@ error_note(void *arg, unsigned line, const char *section, const char *key, const
 
 	(void)section;
 	told->count++;
-	if (line > told->lines || utf8_check(sentence, strlen(sentence), buffer, sizeof buffer) != NULL
+	if (line > told->lines
+	    || utf8_check(sentence, strlen(sentence), buffer, sizeof buffer) != NULL
 	    || (key != NULL && *key == '\0'))
 		abort();
 }
@@ -40,7 +41,8 @@ section_check(const struct inifile_section *section, unsigned lines)
 		    || strlen(entry->key) > INIFILE_NAME_MAX)
 			abort();
 		/* A dollar takes two in a dump, so the length may be more than a line then. */
-		if (strchr(entry->value, '$') == NULL && strlen(entry->key) + strlen(entry->value) < 3900
+		if (strchr(entry->value, '$') == NULL
+		    && strlen(entry->key) + strlen(entry->value) < 3900
 		    && inifile_value_check(entry->key, entry->value, buffer, sizeof buffer) != NULL)
 			abort();
 		for (size_t k = 0; k < i && i < 20; k++)

@@ -52,8 +52,10 @@ value_try(const struct option *row, const char *text)
 			abort();
 		return;
 	}
-	bool is_number = row->type == OPTION_NUMBER || row->type == OPTION_SIZE || row->type == OPTION_MODE;
-	if (is_number && setting.number != 0 && (setting.number < row->min || setting.number > row->max))
+	bool is_number =
+		row->type == OPTION_NUMBER || row->type == OPTION_SIZE || row->type == OPTION_MODE;
+	if (is_number && setting.number != 0
+	    && (setting.number < row->min || setting.number > row->max))
 		abort();
 	if (value_set(row, &again, text, NULL) != NULL || !value_equal(row, &setting, &again))
 		abort();

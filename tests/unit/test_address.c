@@ -53,13 +53,51 @@ static void
 test_refuses(void **state)
 {
 	static const char *const texts[] = {
-		"", "tcp", "tcp:", "tcp://", "tcp://a", "tcp://:1", "tcp://a:", "tcp://a:65536", "tcp://a:-1",
-		"tcp://a: 1", "tcp://a:+1", "tcp://a:nosuchservice", "tcp://::1:1", "tcp://[::1]", "tcp://[::1:1",
-		"tcp://[]:1", "tcp://[::1]1", "tcp://[1.2.3.4]:1", "tcp://[::1%]:1", "tcp://[fe80::1%]:1",
-		"tcp://[fe80::1%0123456789abcdef]:1", "tcp://1.2.3:1", "tcp://1.2.3.256:1", "tcp://1.2.3.4.5:1",
-		"tcp://0x7f.0.0.1:1", "tcp://0x7f:1", "tcp://a..b:1", "tcp://.a:1", "tcp://-a:1", "tcp://a-:1",
-		"tcp://a/b:1", "tcp://\xc3\xa4:1", "tcp://a b:1", "tcp://*a:1", "TCP://a:1", "unix://", "unix://x",
-		"unix:///", "unix:///x/", "unix:/x", "unix://@", "systemd:", "systemd:a:b", "systemd:/a", "sctp://a:1",
+		"",
+		"tcp",
+		"tcp:",
+		"tcp://",
+		"tcp://a",
+		"tcp://:1",
+		"tcp://a:",
+		"tcp://a:65536",
+		"tcp://a:-1",
+		"tcp://a: 1",
+		"tcp://a:+1",
+		"tcp://a:nosuchservice",
+		"tcp://::1:1",
+		"tcp://[::1]",
+		"tcp://[::1:1",
+		"tcp://[]:1",
+		"tcp://[::1]1",
+		"tcp://[1.2.3.4]:1",
+		"tcp://[::1%]:1",
+		"tcp://[fe80::1%]:1",
+		"tcp://[fe80::1%0123456789abcdef]:1",
+		"tcp://1.2.3:1",
+		"tcp://1.2.3.256:1",
+		"tcp://1.2.3.4.5:1",
+		"tcp://0x7f.0.0.1:1",
+		"tcp://0x7f:1",
+		"tcp://a..b:1",
+		"tcp://.a:1",
+		"tcp://-a:1",
+		"tcp://a-:1",
+		"tcp://a/b:1",
+		"tcp://\xc3\xa4:1",
+		"tcp://a b:1",
+		"tcp://*a:1",
+		"TCP://a:1",
+		"unix://",
+		"unix://x",
+		"unix:///",
+		"unix:///x/",
+		"unix:/x",
+		"unix://@",
+		"systemd:",
+		"systemd:a:b",
+		"systemd:/a",
+		"sctp://a:1",
 		"tcp://a:1\n",
 	};
 
@@ -113,7 +151,8 @@ assert_resolved(const char *text, const char *wanted)
 	assert_null(address_parse(text, &address));
 	assert_null(address_resolve(&address, &found, &count));
 	assert_int_equal(count, 1);
-	assert_string_equal(address_format(address.kind, &found->u.sa, found->length, printed), wanted);
+	assert_string_equal(address_format(address.kind, &found->u.sa, found->length, printed),
+			    wanted);
 	free(found);
 	address_clear(&address);
 }
@@ -164,13 +203,16 @@ test_formats_odd_unix_addresses(void **state)
 	char printed[ADDRESS_TEXT_MAX];
 
 	(void)state;
-	assert_string_equal(address_format(ADDRESS_UNIX, (void *)&un, sizeof un.sun_family, printed), "unix://");
+	assert_string_equal(
+		address_format(ADDRESS_UNIX, (void *)&un, sizeof un.sun_family, printed),
+		"unix://");
 	memset(un.sun_path, 0xff, sizeof un.sun_path);
 	address_format(ADDRESS_UNIXGRAM, (void *)&un, sizeof un, printed);
 	assert_int_equal(strlen(printed), strlen("unixgram://") + 4 * sizeof un.sun_path);
 	un.sun_path[0] = '\0';
 	un.sun_path[1] = '\0';
-	address_format(ADDRESS_UNIX, (void *)&un, offsetof(struct sockaddr_un, sun_path) + 3, printed);
+	address_format(ADDRESS_UNIX, (void *)&un, offsetof(struct sockaddr_un, sun_path) + 3,
+		       printed);
 	assert_string_equal(printed, "unix://@\\x00\\xff");
 }
 
@@ -226,8 +268,23 @@ static void
 test_refuses_prefixes(void **state)
 {
 	static const char *const texts[] = {
-		"", "/", "/8", "10/8", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/08", "10.0.0.0/-1", "10.0.0.0/8/8",
-		"10.0.0.1/8", "::1/127", "::/129", "::1%lo", "Unix", "localhost", "10.0.0.0 /8", "::ffff:1.2.3.4",
+		"",
+		"/",
+		"/8",
+		"10/8",
+		"10.0.0.0/",
+		"10.0.0.0/33",
+		"10.0.0.0/08",
+		"10.0.0.0/-1",
+		"10.0.0.0/8/8",
+		"10.0.0.1/8",
+		"::1/127",
+		"::/129",
+		"::1%lo",
+		"Unix",
+		"localhost",
+		"10.0.0.0 /8",
+		"::ffff:1.2.3.4",
 		"0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000",
 	};
 
@@ -269,7 +326,8 @@ same_identity(const char *a, const char *b)
 
 	assert_null(address_parse(a, &x));
 	assert_null(address_parse(b, &y));
-	const char *a_identity = address_identity(&x, a_text), *b_identity = address_identity(&y, b_text);
+	const char *a_identity = address_identity(&x, a_text),
+		   *b_identity = address_identity(&y, b_text);
 	bool same = a_identity != NULL && b_identity != NULL && strcmp(a_identity, b_identity) == 0;
 	address_clear(&x);
 	address_clear(&y);

@@ -72,7 +72,8 @@ find(const struct config *config, const char *name)
 static void
 test_fills_in_the_defaults(void **state)
 {
-	struct config *config = read_good("[listener:e]\nlisten = tcp://127.0.0.1:7\nprotocol = echo\n");
+	struct config *config =
+		read_good("[listener:e]\nlisten = tcp://127.0.0.1:7\nprotocol = echo\n");
 	const struct listener_settings *e = &find(config, "e")->common;
 
 	(void)state;
@@ -99,11 +100,12 @@ test_fills_in_the_defaults(void **state)
 static void
 test_the_nearest_default_wins(void **state)
 {
-	static const char listeners[] = "[listener:e]\nlisten = tcp://127.0.0.1:1\nprotocol = echo\n"
-					"[listener:p]\nlisten = tcp://127.0.0.1:2\nprotocol = proxy\n"
-					"upstream = tcp://127.0.0.1:80\n"
-					"[listener:q]\nlisten = tcp://127.0.0.1:3\nprotocol = proxy\n"
-					"upstream = tcp://127.0.0.1:80\nidle_timeout = 1s\n";
+	static const char listeners[] =
+		"[listener:e]\nlisten = tcp://127.0.0.1:1\nprotocol = echo\n"
+		"[listener:p]\nlisten = tcp://127.0.0.1:2\nprotocol = proxy\n"
+		"upstream = tcp://127.0.0.1:80\n"
+		"[listener:q]\nlisten = tcp://127.0.0.1:3\nprotocol = proxy\n"
+		"upstream = tcp://127.0.0.1:80\nidle_timeout = 1s\n";
 	char content[1024];
 	struct config *config = read_good(listeners);
 
@@ -123,9 +125,10 @@ test_the_nearest_default_wins(void **state)
 static void
 test_listeners_are_sorted_and_disabled_ones_apart(void **state)
 {
-	struct config *config = read_good("[listener:b]\nlisten = tcp://127.0.0.1:1\nprotocol = echo\n"
-					  "[listener:c]\nlisten = tcp://127.0.0.1:1\nprotocol = echo\nenabled = no\n"
-					  "[listener:a]\nlisten = tcp://127.0.0.1:2\nprotocol = echo\n");
+	struct config *config = read_good(
+		"[listener:b]\nlisten = tcp://127.0.0.1:1\nprotocol = echo\n"
+		"[listener:c]\nlisten = tcp://127.0.0.1:1\nprotocol = echo\nenabled = no\n"
+		"[listener:a]\nlisten = tcp://127.0.0.1:2\nprotocol = echo\n");
 
 	(void)state;
 	assert_int_equal(config->listener_count, 2);
@@ -167,7 +170,8 @@ test_equality_is_of_values(void **state)
 static void
 test_a_changed_file_is_a_change(void **state)
 {
-	static const char content[] = "[listener:q]\nlisten = tcp://127.0.0.1:1\nprotocol = qotd\nfile = q.txt\n";
+	static const char content[] =
+		"[listener:q]\nlisten = tcp://127.0.0.1:1\nprotocol = qotd\nfile = q.txt\n";
 
 	(void)state;
 	file_write("q.txt", "One.\n");
@@ -185,7 +189,8 @@ test_a_changed_file_is_a_change(void **state)
 static void
 test_a_listener_outlives_its_configuration(void **state)
 {
-	struct config *config = read_good("[listener:q]\nlisten = tcp://127.0.0.1:1\nprotocol = qotd\nquote = hi\n");
+	struct config *config = read_good(
+		"[listener:q]\nlisten = tcp://127.0.0.1:1\nprotocol = qotd\nquote = hi\n");
 	struct listener_config *kept = listener_config_ref(config->listeners[0]);
 
 	(void)state;
@@ -210,11 +215,12 @@ dump(const struct config *config)
 static void
 test_a_dump_reads_back_equal(void **state)
 {
-	struct config *config = read_good("[daemon]\nthreads = 3\nlog_level = debug\n[defaults]\nallow = 10.0.0.0/8\n"
-					  "[listener:a]\nlisten = tcp://127.0.0.1:1\nprotocol = qotd\nquote = a$$b;c\n"
-					  "[listener:b]\nlisten = udp://[::1]:1\nprotocol = qotd\nquote =;x\n"
-					  "socket_user = root\n"
-					  "[listener:c]\nlisten = unix:///x\nprotocol = echo\nenabled = no\n");
+	struct config *config = read_good(
+		"[daemon]\nthreads = 3\nlog_level = debug\n[defaults]\nallow = 10.0.0.0/8\n"
+		"[listener:a]\nlisten = tcp://127.0.0.1:1\nprotocol = qotd\nquote = a$$b;c\n"
+		"[listener:b]\nlisten = udp://[::1]:1\nprotocol = qotd\nquote =;x\n"
+		"socket_user = root\n"
+		"[listener:c]\nlisten = unix:///x\nprotocol = echo\nenabled = no\n");
 	char *first = dump(config);
 	struct config *back = read_good(first);
 	char *second = dump(back);
@@ -235,7 +241,8 @@ test_a_dump_reads_back_equal(void **state)
 static void
 test_a_dump_tells_of_a_full_disk(void **state)
 {
-	struct config *config = read_good("[listener:e]\nlisten = tcp://127.0.0.1:7\nprotocol = echo\n");
+	struct config *config =
+		read_good("[listener:e]\nlisten = tcp://127.0.0.1:7\nprotocol = echo\n");
 	FILE *full = fopen("/dev/full", "w");
 
 	(void)state;
@@ -251,17 +258,18 @@ test_errors_come_in_the_order_of_files_and_lines(void **state)
 	(void)state;
 	file_write("1.inc", "[listener:x]\nlisten = y\nprotocol = echo\n");
 	file_write("2.inc", "z\n");
-	assert_errors("[daemon]\ninclude = *.inc\n[listener:b]\nprotocol = nope\n[listener:a\n x\n[defaults]\nbacklog = 0\n",
-		      "t.ini:3: [listener:b] listen: missing: every listener needs it\n"
-		      "t.ini:4: [listener:b] protocol: \"nope\" is not a protocol: twined -l lists them\n"
-		      "t.ini:5: the header does not close with \"]\"\n"
-		      "t.ini:6: the line is indented: a key or header begins at the start of its line, and a value "
-		      "ends with its line\n"
-		      "t.ini:8: [defaults] backlog: \"0\" is out of range: 1 to 65535\n"
-		      "1.inc:2: [listener:x] listen: \"y\" is not an address such as tcp://127.0.0.1:80, "
-		      "udp://[::1]:53, unix:///run/x.sock, systemd:NAME\n"
-		      "2.inc:1: no \"=\" in the line: expected key = value\n"
-		      "t.ini: 7 errors\n");
+	assert_errors(
+		"[daemon]\ninclude = *.inc\n[listener:b]\nprotocol = nope\n[listener:a\n x\n[defaults]\nbacklog = 0\n",
+		"t.ini:3: [listener:b] listen: missing: every listener needs it\n"
+		"t.ini:4: [listener:b] protocol: \"nope\" is not a protocol: twined -l lists them\n"
+		"t.ini:5: the header does not close with \"]\"\n"
+		"t.ini:6: the line is indented: a key or header begins at the start of its line, and a value "
+		"ends with its line\n"
+		"t.ini:8: [defaults] backlog: \"0\" is out of range: 1 to 65535\n"
+		"1.inc:2: [listener:x] listen: \"y\" is not an address such as tcp://127.0.0.1:80, "
+		"udp://[::1]:53, unix:///run/x.sock, systemd:NAME\n"
+		"2.inc:1: no \"=\" in the line: expected key = value\n"
+		"t.ini: 7 errors\n");
 	unlink("1.inc");
 	unlink("2.inc");
 }
@@ -270,7 +278,8 @@ static void
 test_one_error_is_one(void **state)
 {
 	(void)state;
-	assert_errors("", "t.ini: no listener: expected a section [listener:NAME]\nt.ini: 1 error\n");
+	assert_errors("",
+		      "t.ini: no listener: expected a section [listener:NAME]\nt.ini: 1 error\n");
 }
 
 static void
@@ -298,7 +307,8 @@ test_specs(void **state)
 	assert_int_equal(config->listener_count, 3);
 	assert_int_equal(find(config, "echo")->common.idle_timeout_ms, 5000);
 	assert_int_equal(find(config, "echo-2")->common.idle_timeout_ms, 600000);
-	assert_string_equal(find(config, "echo")->place, "-L 'echo tcp://127.0.0.1:1 idle_timeout=5s'");
+	assert_string_equal(find(config, "echo")->place,
+			    "-L 'echo tcp://127.0.0.1:1 idle_timeout=5s'");
 	config_free(config);
 	config_errors_clear(&errors);
 }
@@ -312,7 +322,8 @@ test_a_thousand_listeners(void **state)
 
 	(void)state;
 	for (int i = 0; i < 1000; i++)
-		fprintf(out, "[listener:l%04d]\nlisten = tcp://127.0.0.1:%d\nprotocol = echo\n", i, 10000 + i);
+		fprintf(out, "[listener:l%04d]\nlisten = tcp://127.0.0.1:%d\nprotocol = echo\n", i,
+			10000 + i);
 	fclose(out);
 	struct config *config = read_good(content);
 	assert_int_equal(config->listener_count, 1000);
@@ -332,7 +343,8 @@ test_describes_every_protocol(void **state)
 		FILE *out = open_memstream(&printed, &length);
 		assert_int_equal(config_describe(protocols[i]->name, out), 0);
 		fclose(out);
-		for (const struct option *row = protocols[i]->options; row != NULL && row->name != NULL; row++)
+		for (const struct option *row = protocols[i]->options;
+		     row != NULL && row->name != NULL; row++)
 			assert_non_null(strstr(printed, row->name));
 		for (const struct option *row = listener_options; row->name != NULL; row++)
 			assert_non_null(strstr(printed, row->name));

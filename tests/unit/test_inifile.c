@@ -21,8 +21,8 @@ error_note(void *arg, unsigned line, const char *section, const char *key, const
 	size_t used = strlen(errors);
 
 	assert_ptr_equal(arg, errors);
-	snprintf(errors + used, sizeof errors - used, "%u [%s] %s: %s\n", line, section != NULL ? section : "",
-		 key != NULL ? key : "", sentence);
+	snprintf(errors + used, sizeof errors - used, "%u [%s] %s: %s\n", line,
+		 section != NULL ? section : "", key != NULL ? key : "", sentence);
 }
 
 static struct inifile *
@@ -55,8 +55,8 @@ assert_content(struct inifile *file, const char *wanted)
 
 	for (size_t i = 0; i < file->count; i++) {
 		const struct inifile_section *section = &file->sections[i];
-		used += (size_t)snprintf(content + used, sizeof content - used, "[%s@%u", section->name,
-					 section->line);
+		used += (size_t)snprintf(content + used, sizeof content - used, "[%s@%u",
+					 section->name, section->line);
 		for (size_t k = 0; k < section->count; k++)
 			used += (size_t)snprintf(content + used, sizeof content - used, " %s@%u=%s",
 						 section->entries[k].key, section->entries[k].line,
@@ -71,7 +71,8 @@ static void
 test_takes_plain_files(void **state)
 {
 	(void)state;
-	assert_content(parse("[a]\nx = 1\ny=2\n\n[b]\nx\t=\t3  \n"), "[a@1 x@2=1 y@3=2][b@5 x@6=3]");
+	assert_content(parse("[a]\nx = 1\ny=2\n\n[b]\nx\t=\t3  \n"),
+		       "[a@1 x@2=1 y@3=2][b@5 x@6=3]");
 	assert_string_equal(errors, "");
 	assert_content(parse("\xef\xbb\xbf[a]\r\nx = 1\r\n[c]"), "[a@1 x@2=1][c@3]");
 	assert_string_equal(errors, "");
@@ -133,13 +134,27 @@ test_refuses_at_the_line(void **state)
 		unsigned line;
 	} cases[] = {
 #define CASE(text, line) { text, sizeof text - 1, line }
-		CASE("[a]\n x = 1\n", 2),	CASE("[a]\n\tx = 1\n", 2),    CASE("[a] b\n", 1),
-		CASE("\n[a\n", 2),		CASE("[]\n", 1),	      CASE("x = 1\n", 1),
-		CASE("[a]\n= 1\n", 2),		CASE("[a]\nx\n", 2),	      CASE("[a]\nx: 1\n", 2),
-		CASE("[a]\nx : y = 1\n", 2),	CASE("[a]\nx = \0\n", 2),     CASE("\0", 1),
-		CASE("[a]\nx = 1\ry = 2\n", 2), CASE("[a]\n\nx = 1\r", 3),    CASE("[a]\r\r\n", 1),
-		CASE("[a]\n;\x01\n", 2),	CASE("[a]\n;\x7f", 2),	      CASE("[a]\n;\xff\n", 2),
-		CASE("[a]\n;\xc3\n\xa4", 2),	CASE(";\n\xef\xbb\xbf;", 2),  CASE("[a]\n;\xc2\x85\n", 2),
+		CASE("[a]\n x = 1\n", 2),
+		CASE("[a]\n\tx = 1\n", 2),
+		CASE("[a] b\n", 1),
+		CASE("\n[a\n", 2),
+		CASE("[]\n", 1),
+		CASE("x = 1\n", 1),
+		CASE("[a]\n= 1\n", 2),
+		CASE("[a]\nx\n", 2),
+		CASE("[a]\nx: 1\n", 2),
+		CASE("[a]\nx : y = 1\n", 2),
+		CASE("[a]\nx = \0\n", 2),
+		CASE("\0", 1),
+		CASE("[a]\nx = 1\ry = 2\n", 2),
+		CASE("[a]\n\nx = 1\r", 3),
+		CASE("[a]\r\r\n", 1),
+		CASE("[a]\n;\x01\n", 2),
+		CASE("[a]\n;\x7f", 2),
+		CASE("[a]\n;\xff\n", 2),
+		CASE("[a]\n;\xc3\n\xa4", 2),
+		CASE(";\n\xef\xbb\xbf;", 2),
+		CASE("[a]\n;\xc2\x85\n", 2),
 #undef CASE
 	};
 
@@ -185,7 +200,8 @@ test_bounds_lines_and_names(void **state)
 static void
 test_cut_anywhere_it_does_not_crash(void **state)
 {
-	static const char text[] = "\xef\xbb\xbf[a] ; c\r\nx = \xe2\x82\xac ; y\r\n\r\n[b]\nx: 1\n y\n[";
+	static const char text[] =
+		"\xef\xbb\xbf[a] ; c\r\nx = \xe2\x82\xac ; y\r\n\r\n[b]\nx: 1\n y\n[";
 
 	(void)state;
 	for (size_t from = 0; from < sizeof text; from++)

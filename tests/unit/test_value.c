@@ -35,8 +35,13 @@ enum { BOTH = OPTION_MAY_AUTO | OPTION_MAY_NONE };
 static struct option
 row(enum option_type type, unsigned flags, int64_t min, int64_t max)
 {
-	return (struct option){ .name = "x", .type = type, .flags = flags, .min = min, .max = max,
-				.choices = choices, .help = "" };
+	return (struct option){ .name = "x",
+				.type = type,
+				.flags = flags,
+				.min = min,
+				.max = max,
+				.choices = choices,
+				.help = "" };
 }
 
 /* Sets a value that must be taken; its setting is the caller's to clear. */
@@ -114,7 +119,8 @@ static void
 test_number_refusals(void **state)
 {
 	static const char not_duration[] = "\" is not a duration such as 250ms, 5s, 2m, 1h";
-	static const char *const durations[] = { "", "5", "5 s", "s", "5S", "1.5s", "1h1m", "5sec", "0x5s", "00", "+5s" };
+	static const char *const durations[] = { "",     "5",    "5 s",  "s",  "5S", "1.5s",
+						 "1h1m", "5sec", "0x5s", "00", "+5s" };
 	struct option duration = row(OPTION_DURATION, OPTION_MAY_NONE, 1000, 60000);
 
 	(void)state;
@@ -126,22 +132,32 @@ test_number_refusals(void **state)
 	assert_refused(duration, "999ms", "\"999ms\" is out of range: 1s to 1m, or none");
 	assert_refused(duration, "61s", "\"61s\" is out of range: 1s to 1m, or none");
 	assert_refused(duration, "-1s", "\"-1s\" is out of range: 1s to 1m, or none");
-	assert_refused(duration, "18446744073709551617ms", "\"18446744073709551617ms\" is out of range: 1s to 1m, or none");
-	assert_refused(duration, "9223372036854775807d", "\"9223372036854775807d\" is out of range: 1s to 1m, or none");
+	assert_refused(duration, "18446744073709551617ms",
+		       "\"18446744073709551617ms\" is out of range: 1s to 1m, or none");
+	assert_refused(duration, "9223372036854775807d",
+		       "\"9223372036854775807d\" is out of range: 1s to 1m, or none");
 	assert_refused(duration, "auto", "\"auto\" is not a duration such as 250ms, 5s, 2m, 1h");
 	duration.flags = 0;
 	assert_refused(duration, "0", "\"0\" is out of range: 1s to 1m");
 	assert_refused(row(OPTION_NUMBER, 0, 1, 10), "11", "\"11\" is out of range: 1 to 10");
-	assert_refused(row(OPTION_NUMBER, BOTH, 1, 10), "x", "\"x\" is not a number such as 100, auto or none");
-	assert_refused(row(OPTION_NUMBER, OPTION_MAY_NONE, 1, 10), "0", "\"0\" is out of range: 1 to 10, or none");
+	assert_refused(row(OPTION_NUMBER, BOTH, 1, 10), "x",
+		       "\"x\" is not a number such as 100, auto or none");
+	assert_refused(row(OPTION_NUMBER, OPTION_MAY_NONE, 1, 10), "0",
+		       "\"0\" is out of range: 1 to 10, or none");
 	assert_refused(row(OPTION_SIZE, 0, 1024, 1 << 20), "1", "\"1\" is out of range: 1K to 1M");
-	assert_refused(row(OPTION_SIZE, 0, 1024, 1 << 20), "1025K", "\"1025K\" is out of range: 1K to 1M");
-	assert_refused(row(OPTION_SIZE, 0, 0, 9), "1KB", "\"1KB\" is not a size such as 512, 64K, 1M, 2G");
-	assert_refused(row(OPTION_MODE, 0, 0, 0777), "888", "\"888\" is not a mode of permission bits such as 0660");
-	assert_refused(row(OPTION_MODE, 0, 0, 0777), "01000", "\"01000\" is out of range: 0 to 0777");
-	assert_refused(row(OPTION_BOOL, 0, 0, 0), "Yes", "\"Yes\" is not yes, no, true, false, on or off");
+	assert_refused(row(OPTION_SIZE, 0, 1024, 1 << 20), "1025K",
+		       "\"1025K\" is out of range: 1K to 1M");
+	assert_refused(row(OPTION_SIZE, 0, 0, 9), "1KB",
+		       "\"1KB\" is not a size such as 512, 64K, 1M, 2G");
+	assert_refused(row(OPTION_MODE, 0, 0, 0777), "888",
+		       "\"888\" is not a mode of permission bits such as 0660");
+	assert_refused(row(OPTION_MODE, 0, 0, 0777), "01000",
+		       "\"01000\" is out of range: 0 to 0777");
+	assert_refused(row(OPTION_BOOL, 0, 0, 0), "Yes",
+		       "\"Yes\" is not yes, no, true, false, on or off");
 	assert_refused(row(OPTION_CHOICE, 0, 0, 0), "", "\"\" is not one of wait, reset");
-	assert_refused(row(OPTION_USER, 0, 0, 0), "4294967295", "\"4294967295\" is not a user of this system");
+	assert_refused(row(OPTION_USER, 0, 0, 0), "4294967295",
+		       "\"4294967295\" is not a user of this system");
 }
 
 static void
@@ -174,7 +190,8 @@ test_strings(void **state)
 	assert_string_equal(setting.string, "first");
 	assert_null(value_set(&option, &setting, "two", NULL));
 	assert_string_equal(setting.string, "two");
-	assert_string_equal(value_set(&option, &setting, "longer", NULL), "\"longer\" has 6 bytes: 1 to 5 are allowed");
+	assert_string_equal(value_set(&option, &setting, "longer", NULL),
+			    "\"longer\" has 6 bytes: 1 to 5 are allowed");
 	assert_string_equal(setting.string, "two");
 	assert_null(value_set(&option, &setting, "none", NULL));
 	assert_null(setting.string);
@@ -210,7 +227,8 @@ test_files(void **state)
 	assert_string_equal(value_set(&option, &a, "f", directory),
 			    "\"f\" cannot be read: No such file or directory");
 	assert_int_equal(a.file.length, 3);
-	assert_string_equal(value_set(&option, &a, ".", directory), "\".\" is a directory, not a file");
+	assert_string_equal(value_set(&option, &a, ".", directory),
+			    "\".\" is a directory, not a file");
 	assert_null(value_set(&option, &a, "none", NULL));
 	assert_null(a.file.bytes);
 	value_clear(&option, &b);
@@ -233,9 +251,11 @@ test_address_lists(void **state)
 	assert_refused(listen, "tcp://a:1,", "\"tcp://a:1,\" has an empty item: a comma too many");
 	assert_refused(listen, "tcp://a:1, tcp://A:01", "\"tcp://A:01\" stands in the list twice");
 	assert_refused(listen, "tcp://a:1, tcp://b", "\"tcp://b\" has no port");
-	assert_refused(dial, "tcp://a:1, tcp://*:1", "\"tcp://*:1\" has the host *, which only listen takes");
+	assert_refused(dial, "tcp://a:1, tcp://*:1",
+		       "\"tcp://*:1\" has the host *, which only listen takes");
 	assert_refused(dial, "tcp://a:00", "\"tcp://a:00\" has port 0, which only listen takes");
-	assert_refused(dial, "systemd:x", "\"systemd:x\" is a passed socket, which only listen takes");
+	assert_refused(dial, "systemd:x",
+		       "\"systemd:x\" is a passed socket, which only listen takes");
 }
 
 static void
@@ -254,7 +274,9 @@ test_prefix_lists(void **state)
 	assert_null(value_set(&option, &some, "none", NULL));
 	assert_int_equal(some.prefixes.count, 0);
 	value_clear(&option, &all);
-	assert_refused(option, "10.1.0.0/8", "\"10.1.0.0/8\" has bits set behind its length, did you mean \"10.0.0.0/8\"?");
+	assert_refused(
+		option, "10.1.0.0/8",
+		"\"10.1.0.0/8\" has bits set behind its length, did you mean \"10.0.0.0/8\"?");
 }
 
 static void
@@ -271,7 +293,8 @@ test_protocols(void **state)
 static void
 test_equality_is_of_values(void **state)
 {
-	struct option duration = row(OPTION_DURATION, 0, 0, INT64_MAX), user = row(OPTION_USER, 0, 0, 0);
+	struct option duration = row(OPTION_DURATION, 0, 0, INT64_MAX),
+		      user = row(OPTION_USER, 0, 0, 0);
 	union setting a = taken(&duration, "5m"), b = taken(&duration, "300s");
 
 	(void)state;
@@ -286,7 +309,8 @@ test_quotes_what_can_be_printed(void **state)
 	char quoted[QUOTED_MAX], text[200];
 
 	(void)state;
-	assert_string_equal(text_quote("a\x1b\xff\xc3\xa4\xc2\x9b", quoted), "\"a\\x1b\\xff\xc3\xa4\\xc2\\x9b\"");
+	assert_string_equal(text_quote("a\x1b\xff\xc3\xa4\xc2\x9b", quoted),
+			    "\"a\\x1b\\xff\xc3\xa4\\xc2\\x9b\"");
 	memset(text, 'x', sizeof text);
 	text[199] = '\0';
 	text_quote(text, quoted);
@@ -319,9 +343,11 @@ test_describes(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-		struct option option = row(cases[i].type, cases[i].flags, cases[i].min, cases[i].max);
+		struct option option =
+			row(cases[i].type, cases[i].flags, cases[i].min, cases[i].max);
 		char buffer[200];
-		assert_string_equal(value_describe(&option, buffer, sizeof buffer), cases[i].wanted);
+		assert_string_equal(value_describe(&option, buffer, sizeof buffer),
+				    cases[i].wanted);
 	}
 }
 
@@ -343,7 +369,8 @@ test_suggests(void **state)
 	suggestion_offer(&suggestion, "linger");
 	suggestion_offer(&suggestion, "listen");
 	suggestion_offer(&suggestion, "lisp");
-	assert_string_equal(suggestion_format(&suggestion, buffer, sizeof buffer), ", did you mean \"listen\"?");
+	assert_string_equal(suggestion_format(&suggestion, buffer, sizeof buffer),
+			    ", did you mean \"listen\"?");
 }
 
 static void
@@ -362,8 +389,9 @@ static void
 test_expands(void **state)
 {
 	static const char *const malformed[] = {
-		"$", "a$", "$A", "${", "${}", "${A", "${A-b}", "${A:b}", "${A:+b}", "${A:-b", "${1A}", "${A }", "${A:-$$}",
-		"${UNSET_FOR_TEST}", "$(ls)",
+		"$",      "a$",      "$A",     "${",    "${}",   "${A",      "${A-b}",
+		"${A:b}", "${A:+b}", "${A:-b", "${1A}", "${A }", "${A:-$$}", "${UNSET_FOR_TEST}",
+		"$(ls)",
 	};
 
 	(void)state;
