@@ -1,0 +1,251 @@
+/* transport_io.c - the bytes of a transport: what is sent at once, what waits, what is read. */
+#include <errno.h>
+#include <event2/buffer.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "net/endpoint.h"
+#include "net/protocol.h"
+#include "net/tally.h"
+#include "net/transport_private.h"
+
+enum {
+	/*
+	 * What one recv(2) takes at most, and so what a peer that does not read can make us hold: with
+	 * the evbuffer's own header it is 64 KiB.
+	 */
+	READ_SIZE = 64 * 1024 - 128,
+	/* What is thrown away at once: TCP does not even copy it. */
+	DROP_SIZE = REACTOR_SCRATCH_SIZE,
+};
+
+void
+transport_update_interest(struct transport *transport)
+{
+	struct reactor *reactor = transport->endpoint->reactor;
+	bool output_waits = transport->unsent != NULL || transport->want_drained;
+	bool reads = transport->read_side == READ_DROPPING
+		     || (transport->read_side == READ_OPEN && !transport->paused
+			 && (transport->unsent == NULL || transport->protocol->own_flow_control));
+	unsigned interest = (reads ? EV_READ : 0u) | (output_waits ? EV_WRITE : 0u);
+
+	/* After its end of stream a peer has but one thing to tell: that it has gone altogether. */
+	if (interest == 0 && transport->read_side == READ_ENDED && reactor_has_edges(reactor))
+		interest = EV_READ | EV_ET;
+
+	if (transport->closed || interest == transport->interest)
+		return;
+	if (transport->interest != 0)
+		reactor_unwatch(&transport->event);
+	transport->interest = 0;
+	if (interest == 0)
+		return;
+	if (reactor_watch(reactor, &transport->event, transport_fd(transport),
+			  (short)(interest | EV_PERSIST), transport_on_event, transport)
+	    != 0) {
+		transport_abort(transport, REASON_NO_RESOURCES);
+		return;
+	}
+	transport->interest = interest & 0xff;
+}
+
+/* What the socket takes of some pieces: the number of bytes, 0 when it is full, -1 with errno. */
+static ssize_t
+transport_send(struct transport *transport, const struct iovec *pieces, int count)
+{
+	struct msghdr message = { .msg_iov = (struct iovec *)pieces, .msg_iovlen = (size_t)count };
+	ssize_t sent;
+
+	do
+		sent = count == 1 ? send(transport_fd(transport), pieces->iov_base, pieces->iov_len,
+					 MSG_NOSIGNAL)
+				  : sendmsg(transport_fd(transport), &message, MSG_NOSIGNAL);
+	while (sent < 0 && errno == EINTR);
+	if (sent < 0 && errno == EAGAIN)
+		return 0;
+	if (sent > 0) {
+		transport->active_ms = reactor_now_ms();
+		transport->progress_ms = transport->active_ms;
+		transport->sent += (uint64_t)sent;
+		if (transport->accepted)
+			transport->endpoint->counters->bytes_out += (uint64_t)sent;
+	}
+	return sent;
+}
+
+void
+transport_write(struct transport *transport, const void *bytes, size_t length)
+{
+	struct iovec piece = { .iov_base = (void *)bytes, .iov_len = length };
+	ssize_t sent = 0;
+
+	if (transport->closed || transport->write_side != WRITE_OPEN || length == 0)
+		return;
+	if (transport->unsent == NULL) {
+		sent = transport_send(transport, &piece, 1);
+		if (sent < 0) {
+			transport_fail(transport, errno);
+			return;
+		}
+		if ((size_t)sent == length)
+			return;
+		transport->unsent = evbuffer_new();
+		transport->progress_ms = reactor_now_ms();
+	}
+	if (transport->unsent == NULL
+	    || evbuffer_add(transport->unsent, (const char *)bytes + sent, length - (size_t)sent) != 0) {
+		transport_abort(transport, REASON_NO_RESOURCES);
+		return;
+	}
+	transport_update_deadline(transport);
+	transport_update_interest(transport);
+}
+
+size_t
+transport_offer(struct transport *transport, const struct iovec *pieces, int count)
+{
+	size_t offered = 0;
+	ssize_t sent;
+
+	if (transport->closed || transport->write_side != WRITE_OPEN)
+		return 0;
+	if (transport->unsent != NULL)
+		return 0;
+	for (int i = 0; i < count; i++)
+		offered += pieces[i].iov_len;
+	if (offered == 0)
+		return 0;
+	sent = transport_send(transport, pieces, count);
+	if (sent < 0) {
+		transport_fail(transport, errno);
+		return 0;
+	}
+	if ((size_t)sent < offered)
+		transport_want_drained(transport);
+	return (size_t)sent;
+}
+
+void
+transport_want_drained(struct transport *transport)
+{
+	if (transport->closed || transport->write_side != WRITE_OPEN || transport->want_drained)
+		return;
+	transport->want_drained = true;
+	transport->progress_ms = reactor_now_ms();
+	transport_update_deadline(transport);
+	transport_update_interest(transport);
+}
+
+size_t
+transport_pending(const struct transport *transport)
+{
+	return transport->unsent == NULL ? 0 : evbuffer_get_length(transport->unsent);
+}
+
+/* Sends more of what is unsent; when all is, goes on with whatever waited for that. */
+static void
+transport_flush(struct transport *transport)
+{
+	if (transport->unsent != NULL) {
+		struct evbuffer_iovec pieces[8];
+		int count = evbuffer_peek(transport->unsent, -1, NULL, pieces, 8);
+		ssize_t sent = transport_send(transport, (struct iovec *)pieces, count < 8 ? count : 8);
+
+		if (sent < 0) {
+			transport_fail(transport, errno);
+			return;
+		}
+		evbuffer_drain(transport->unsent, (size_t)sent);
+		if (evbuffer_get_length(transport->unsent) != 0)
+			return;
+		evbuffer_free(transport->unsent);
+		transport->unsent = NULL;
+	}
+	transport->want_drained = false;
+	if (transport->write_side == WRITE_OPEN && transport->protocol->drained != NULL)
+		transport->protocol->drained(transport);
+	transport_settle(transport);
+}
+
+/* The peer has ended its side. */
+static void
+transport_read_end(struct transport *transport)
+{
+	bool dropping = transport->read_side == READ_DROPPING;
+
+	transport->read_side = READ_ENDED;
+	if (!dropping && transport->protocol->read_ended != NULL)
+		transport->protocol->read_ended(transport);
+	else
+		transport_end_write(transport);
+	transport_settle(transport);
+}
+
+static void
+transport_read(struct transport *transport)
+{
+	bool drops = transport->read_side == READ_DROPPING || transport->protocol->data_received == NULL;
+	uint8_t *scratch = reactor_scratch(transport->endpoint->reactor);
+	ssize_t length;
+
+	do	/* MSG_TRUNC: tcp(7) */
+		length = recv(transport_fd(transport), scratch, drops ? DROP_SIZE : READ_SIZE,
+			      drops ? MSG_TRUNC : 0);
+	while (length < 0 && errno == EINTR);
+	if (length > 0) {
+		transport->active_ms = reactor_now_ms();
+		transport->received += (uint64_t)length;
+		if (transport->accepted)
+			transport->endpoint->counters->bytes_in += (uint64_t)length;
+		if (!drops)
+			transport->protocol->data_received(transport, scratch, (size_t)length);
+		if (transport->stopping && transport->received >= transport->stop_at)
+			transport_stopped(transport);
+	} else if (length == 0) {
+		transport_read_end(transport);
+	} else if (errno != EAGAIN) {
+		transport_fail(transport, errno);
+	}
+}
+
+/* The peer has ended its side; has it gone altogether? Our side is open, so that a hang-up says so. */
+static void
+transport_check_peer(struct transport *transport)
+{
+	struct pollfd state = { .fd = transport_fd(transport) };
+
+	if (poll(&state, 1, 0) > 0 && (state.revents & (POLLHUP | POLLERR)))
+		transport_abort(transport, REASON_PEER_RESET);
+}
+
+void
+transport_on_event(evutil_socket_t fd, short what, void *arg)
+{
+	struct transport *transport = arg;
+
+	(void)fd;
+	if (what & EV_WRITE)
+		transport_flush(transport);
+	/* Sending may have closed it, or made it stop reading. */
+	if (!(what & EV_READ) || !(transport->interest & EV_READ))
+		return;
+	if (transport->read_side == READ_ENDED)
+		transport_check_peer(transport);
+	else
+		transport_read(transport);
+}
+
+void
+transport_pause(struct transport *transport)
+{
+	transport->paused = true;
+	transport_update_interest(transport);
+}
+
+void
+transport_resume(struct transport *transport)
+{
+	transport->paused = false;
+	transport_update_interest(transport);
+}

@@ -1,0 +1,80 @@
+/* transport_private.h - a transport from within: for transport.c and transport_io.c only. */
+#ifndef TWINED_NET_TRANSPORT_PRIVATE_H
+#define TWINED_NET_TRANSPORT_PRIVATE_H
+
+#include <stddef.h>
+
+#include "net/address.h"
+#include "net/reactor.h"
+#include "net/transport.h"
+
+struct evbuffer;
+struct protocol;
+
+/*
+ * The two sides of a connection end one after the other, in either order:
+ *
+ *   reading   READ_OPEN ── peer's end of stream ──▶ READ_ENDED
+ *                 └─ transport_lose ──▶ READ_DROPPING ─────▲      what still comes is thrown away
+ *   writing   WRITE_OPEN ── end_write, lose ──▶ WRITE_ENDING ── all sent ──▶ WRITE_ENDED
+ *
+ * With READ_ENDED and WRITE_ENDED the connection is closed.
+ */
+enum read_side { READ_OPEN, READ_DROPPING, READ_ENDED };
+enum write_side { WRITE_OPEN, WRITE_ENDING, WRITE_ENDED };
+
+struct transport {
+	struct event event;		/* the socket; its flags are what we wait for */
+	struct deadline deadline;	/* not later than the first time-out; looked at anew when it comes */
+	struct endpoint *endpoint;
+	const struct protocol *protocol;
+	struct evbuffer *unsent;	/* what the socket refused; NULL when there is nothing */
+	struct transport *next, **link;	/* in endpoint->transports */
+	uint64_t made_ms;
+	uint64_t active_ms;		/* when a byte last went either way */
+	uint64_t progress_ms;		/* when output last moved, or came to wait */
+	uint64_t received, sent;
+	uint64_t stop_at;		/* while stopping: what was received by then is all */
+	struct deferred lost;
+	union peer_address peer;
+	unsigned interest : 8;		/* EV_READ, EV_WRITE as registered */
+	unsigned read_side : 2;
+	unsigned write_side : 2;
+	unsigned paused : 1;
+	unsigned want_drained : 1;
+	unsigned stopping : 1;		/* after stop_at bytes the connection is given up */
+	unsigned accepted : 1;		/* it counts for its endpoint */
+	unsigned closed : 1;
+	unsigned losing : 1;		/* reason is set, and is the one to be told */
+	unsigned reason : 8;
+	_Alignas(max_align_t) unsigned char state[];
+};
+
+static inline int
+transport_fd(const struct transport *transport)
+{
+	return event_get_fd(&transport->event);
+}
+
+/* Gives the descriptor up; connection_lost follows at the end of the turn. */
+void transport_close(struct transport *transport, enum reason reason);
+
+/* Closes after an error (errno) of the socket. */
+void transport_fail(struct transport *transport, int error);
+
+/* Ends the connection, or our side of it, as far as that can be done now. */
+void transport_settle(struct transport *transport);
+
+/* Makes sure that the deadline is not later than the first time-out. */
+void transport_update_deadline(struct transport *transport);
+
+/* Waits for exactly what can be used now. */
+void transport_update_interest(struct transport *transport);
+
+/* All that had come by the time of transport_stop has been handled. */
+void transport_stopped(struct transport *transport);
+
+/* The callback of the transport's event. */
+void transport_on_event(evutil_socket_t fd, short what, void *arg);
+
+#endif
