@@ -158,11 +158,14 @@ line_check(struct reader *reader, const char *line, size_t length, size_t most)
 
 	if (wrong != NULL)
 		refuse(reader, "the line has %s", wrong);
-	else if (length > INIFILE_LINE_MAX || length > most)
-		refuse(reader, "the line has %zu bytes, at most %zu are allowed", length,
-		       most < INIFILE_LINE_MAX ? most : INIFILE_LINE_MAX);
+	else if (length > INIFILE_LINE_MAX)
+		refuse(reader, "the line has %zu bytes, at most %d are allowed", length,
+		       INIFILE_LINE_MAX);
 	else if (indent == length || line[indent] == ';' || line[indent] == '#')
 		return;
+	else if (length > most)
+		refuse(reader, "the line has %zu bytes, this build's inih takes at most %zu",
+		       length, most);
 	else if (indent > 0)
 		refuse(reader,
 		       "the line is indented: a key or header begins at the start of its line, and a "
@@ -225,7 +228,9 @@ line_next(char *buffer, int size, void *void_reader)
 		length--;
 	if (++reader->line == 1 && length >= 3 && memcmp(line, "\xef\xbb\xbf", 3) == 0)
 		line += 3, length -= 3;
-	if (!line_take(reader, line, length, (size_t)size - 3))
+	size_t most = (size_t)size - 3;
+	/* A comment may be longer than inih takes; it is none of its business. */
+	if (!line_take(reader, line, length, most) || length > most)
 		length = 0;
 	memcpy(buffer, line, length);
 	memcpy(buffer + length, "\n", 2);
