@@ -44,9 +44,10 @@ def twined():
 
 @pytest.fixture
 def server():
-    """Starts a server on loopback: server(handler, address=None) gives its address; the handler has
-    each connection in a thread of its own, and what it raises fails the test."""
-    listeners, threads, failures = [], [], []
+    """Starts a server on loopback: server(handler, path=None) gives its address. The handler has each
+    connection in a thread of its own; what it raises before the test's end fails the test."""
+    listeners, connections, threads, failures = [], [], [], []
+    ending = threading.Event()
 
     def serve(listening, handler):
         while True:
@@ -54,6 +55,7 @@ def server():
                 connection, _ = listening.accept()
             except OSError:
                 return
+            connections.append(connection)
             thread = threading.Thread(target=handle, args=(connection, handler), daemon=True)
             threads.append(thread)
             thread.start()
@@ -64,24 +66,27 @@ def server():
             with connection:
                 handler(connection)
         except Exception as error:
-            failures.append(error)
+            if not ending.is_set():
+                failures.append(error)
 
-    def start(handler, path=None, backlog=128):
+    def start(handler, path=None):
         listening = socket.socket(socket.AF_UNIX if path else socket.AF_INET)
         listening.bind(path or ("127.0.0.1", 0))
-        listening.listen(backlog)
+        listening.listen(128)
         listeners.append(listening)
         thread = threading.Thread(target=serve, args=(listening, handler), daemon=True)
         threads.append(thread)
         thread.start()
         return f"unix://{path}" if path else "tcp://127.0.0.1:%d" % listening.getsockname()[1]
     yield start
-    for listening in listeners:
+    ending.set()
+    for one in (*listeners, *connections):
         with contextlib.suppress(OSError):
-            listening.shutdown(socket.SHUT_RDWR)
-        listening.close()
+            one.shutdown(socket.SHUT_RDWR)
     for thread in threads:
         thread.join(support.PATIENCE)
+    for one in (*listeners, *connections):
+        one.close()
     if failures:
         raise failures[0]
 

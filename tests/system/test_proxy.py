@@ -1,0 +1,351 @@
+"""proxy: bytes to an upstream and back, with half-closes, resets and back-pressure passed on."""
+
+import errno
+import hashlib
+import os
+import socket
+import threading
+import time
+
+import pytest
+
+from support import (PATIENCE, SANITIZED, SLOW, exchange, listener, push, receive, receive_all,
+                     reset, wait_for)
+
+
+def proxy(twined, upstream, listen="tcp://127.0.0.1:0", **keys):
+    return twined(listener("web", "proxy", listen, upstream=upstream, **keys))
+
+
+@pytest.fixture
+def refusing():
+    """An address that refuses connections, and goes on to."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield "tcp://127.0.0.1:%d" % bound.getsockname()[1]
+
+
+@pytest.fixture
+def silent():
+    """An address that answers no connection: its backlog is full, and nobody accepts."""
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    listening.listen(0)
+    fillers = []
+    for _ in range(64):
+        filler = socket.socket()
+        filler.settimeout(0.2)
+        fillers.append(filler)
+        try:
+            filler.connect(listening.getsockname())
+        except TimeoutError:
+            break
+    else:
+        pytest.skip("a backlog cannot be filled here")
+    yield "tcp://127.0.0.1:%d" % listening.getsockname()[1]
+    for filler in fillers:
+        filler.close()
+    listening.close()
+
+
+def echo(connection):
+    while data := connection.recv(1 << 16):
+        connection.sendall(data)
+
+
+def expect_reset(client):
+    with pytest.raises(ConnectionResetError):
+        receive_all(client)
+
+
+@pytest.mark.parametrize("front", ["tcp", "unix"])
+@pytest.mark.parametrize("back", ["tcp", "unix"])
+def test_bytes_go_both_ways_and_both_ends_are_passed_on(twined, server, directory, front, back):
+    upstream = server(echo, f"{directory}/up" if back == "unix" else None)
+    daemon = proxy(twined, upstream, f"tcp://127.0.0.1:0, unix://{directory}/front")
+    data = os.urandom(5 << 20)
+    client = daemon.connect("web", front)
+    assert exchange(client, data) == data
+    daemon.wait_closed(client, "peer_closed")
+
+
+def test_the_server_answers_after_the_clients_half_close(twined, server):
+    answered = threading.Event()
+
+    def later(connection):
+        request = receive_all(connection)
+        answered.wait(0.8)		# what is waited for is the time itself
+        connection.sendall(b"you said: " + request)
+    client = proxy(twined, server(later)).connect("web")
+    client.sendall(b"hello")
+    client.shutdown(socket.SHUT_WR)
+    assert receive_all(client) == b"you said: hello"
+
+
+def test_the_client_goes_on_after_the_servers_half_close(twined, server):
+    got = []
+
+    def first(connection):
+        connection.sendall(b"welcome")
+        connection.shutdown(socket.SHUT_WR)
+        got.append(receive_all(connection))
+    client = proxy(twined, server(first)).connect("web")
+    assert receive_all(client) == b"welcome"
+    data = os.urandom(1 << 20)
+    client.sendall(data)
+    client.shutdown(socket.SHUT_WR)
+    wait_for(lambda: got, "the server's end")
+    assert got == [data]
+
+
+def test_a_half_close_before_the_upstream_is_there_is_passed_on(twined, server):
+    client = proxy(twined, server(lambda peer: peer.sendall(receive_all(peer)))).connect("web")
+    client.shutdown(socket.SHUT_WR)
+    assert receive_all(client) == b""
+
+
+def test_both_ends_at_once(twined, server):
+    def close(connection):
+        connection.sendall(b"bye")
+    daemon = proxy(twined, server(close))
+    client = daemon.connect("web")
+    client.shutdown(socket.SHUT_WR)
+    assert receive_all(client) == b"bye"
+    daemon.wait_closed(client, "peer_closed")
+
+
+def test_a_clients_reset_resets_the_server(twined, server):
+    seen = []
+
+    def wait(connection):
+        connection.sendall(b"ready")
+        try:
+            seen.append(receive_all(connection))
+        except ConnectionResetError as error:
+            seen.append(error.errno)
+    daemon = proxy(twined, server(wait))
+    client = daemon.connect("web")
+    assert receive(client, 5) == b"ready"
+    reset(client)
+    wait_for(lambda: seen, "the server's end")
+    assert seen == [errno.ECONNRESET]
+    daemon.wait_log("closed: peer_reset")
+
+
+def test_a_servers_reset_resets_the_client(twined, server):
+    def leave(connection):
+        receive(connection, 2)
+        reset(connection)
+    daemon = proxy(twined, server(leave))
+    client = daemon.connect("web")
+    client.sendall(b"hi")
+    expect_reset(client)
+    daemon.wait_log("closed: upstream_reset")
+
+
+def test_a_reset_after_the_clients_half_close_resets_the_server(twined, server):
+    seen = []
+
+    def wait(connection):
+        assert receive_all(connection) == b"hi"
+        connection.sendall(b"ready")
+        end = time.monotonic() + 3 * SLOW
+        try:
+            while time.monotonic() < end:
+                connection.sendall(b"")
+                connection.setblocking(False)
+                try:
+                    connection.recv(1)
+                except BlockingIOError:
+                    pass
+                error = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if error:
+                    seen.append(error)
+                    return
+                time.sleep(0.01)
+        except ConnectionResetError as error:
+            seen.append(error.errno)
+    client = proxy(twined, server(wait)).connect("web")
+    client.sendall(b"hi")
+    client.shutdown(socket.SHUT_WR)
+    assert receive(client, 5) == b"ready"
+    reset(client)
+    wait_for(lambda: seen, "the server learns of it", 3 * SLOW)
+
+
+def test_a_reset_while_the_server_does_not_read_resets_the_server(twined, server):
+    seen, go = [], threading.Event()
+
+    def stall(connection):
+        go.wait(PATIENCE)
+        try:
+            while connection.recv(1 << 16):
+                pass
+            seen.append("end of stream")
+        except ConnectionResetError:
+            seen.append("reset")
+    client = proxy(twined, server(stall)).connect("web")
+    push(client)
+    reset(client)
+    go.set()
+    wait_for(lambda: seen, "the server's end")
+    assert seen == ["reset"]
+
+
+def test_a_refused_upstream_resets_the_client(twined, refusing):
+    daemon = proxy(twined, refusing)
+    client = daemon.connect("web")
+    expect_reset(client)
+    daemon.wait_log("closed: upstream_refused")
+
+
+def test_the_next_upstream_is_tried_when_one_refuses(twined, server, refusing, directory):
+    daemon = proxy(twined, f"{refusing}, unix://{directory}/nobody, {server(echo)}")
+    for _ in range(6):
+        client = daemon.connect("web")
+        client.sendall(b"hi")
+        assert receive(client, 2) == b"hi"
+
+
+def test_upstreams_are_taken_in_turn(twined, server):
+    def name(which):
+        return lambda connection: connection.sendall(which)
+    daemon = proxy(twined, f"{server(name(b'a'))}, {server(name(b'b'))}, {server(name(b'c'))}")
+    names = [receive_all(daemon.connect("web")) for _ in range(9)]
+    assert sorted(names) == [b"a"] * 3 + [b"b"] * 3 + [b"c"] * 3
+
+
+def test_an_upstream_that_does_not_answer_costs_connect_timeout(twined, silent):
+    daemon = proxy(twined, silent, connect_timeout="300ms")
+    started = time.monotonic()
+    client = daemon.connect("web")
+    expect_reset(client)
+    assert 0.25 < time.monotonic() - started < 2 * SLOW
+    daemon.wait_log("closed: connect_timeout")
+
+
+def test_the_next_upstream_is_tried_when_one_does_not_answer(twined, server, silent):
+    daemon = proxy(twined, f"{silent}, {server(echo)}", connect_timeout="200ms")
+    for _ in range(2):
+        client = daemon.connect("web")
+        client.sendall(b"hi")
+        assert receive(client, 2) == b"hi"
+
+
+def test_what_was_sent_before_the_upstream_is_there_is_not_lost(twined, server, silent):
+    daemon = proxy(twined, f"{silent}, {server(echo)}", connect_timeout="200ms")
+    data = os.urandom(1 << 20)
+    for _ in range(2):
+        assert exchange(daemon.connect("web"), data) == data
+
+
+def test_a_client_that_goes_while_we_dial_frees_the_upstream_connection(twined, silent):
+    daemon = proxy(twined, silent, connect_timeout="1s", idle_timeout="1m")
+    client = daemon.connect("web")
+    daemon.wait_log(": open")
+    reset(client)
+    daemon.wait_log("closed: ")
+    wait_for(lambda: not [name for name in tcp_states(daemon) if name == "SYN_SENT"], "no dialling")
+
+
+def tcp_states(daemon):
+    """The states of its TCP sockets."""
+    inodes = {name[8:-1] for name in daemon.descriptors() if name.startswith("socket:[")}
+    states = {"02": "SYN_SENT", "01": "ESTABLISHED", "0A": "LISTEN"}
+    with open(f"/proc/{daemon.pid}/net/tcp", encoding="ascii") as file:
+        rows = [line.split() for line in file.readlines()[1:]]
+    return [states.get(row[3], row[3]) for row in rows if row[9] in inodes]
+
+
+def test_a_server_that_does_not_read_stops_the_client(twined, server):
+    go, totals = threading.Event(), []
+
+    def stall(connection):
+        go.wait(PATIENCE)
+        totals.append(len(receive_all(connection)))
+    daemon = proxy(twined, server(stall))
+    client = daemon.connect("web")
+    before = daemon.rss()
+    pushed = push(client)
+    assert pushed < 64 << 20
+    if not SANITIZED:
+        assert daemon.rss() - before < 1 << 20
+    go.set()
+    client.shutdown(socket.SHUT_WR)
+    wait_for(lambda: totals, "the server has read on")
+    assert totals == [pushed]
+
+
+def test_a_client_that_does_not_read_stops_the_server(twined, server):
+    pushed = []
+
+    def pour(connection):
+        pushed.append(push(connection))
+        connection.shutdown(socket.SHUT_WR)
+        receive_all(connection)
+    daemon = proxy(twined, server(pour))
+    client = daemon.connect("web")
+    wait_for(lambda: pushed, "the server is stopped")
+    assert 0 < pushed[0] < 64 << 20
+    if not SANITIZED:
+        assert daemon.rss() < 40 << 20
+    assert receive_all(client) == b"x" * pushed[0]
+
+
+def test_a_hundred_transfers_at_a_time_arrive_whole(twined, server):
+    size = (2 << 20) // (4 if SANITIZED else 1)
+    data = os.urandom(size)
+    expected = hashlib.sha256(data).digest()
+    daemon = proxy(twined, server(echo))
+    digests = []
+
+    def transfer():
+        digests.append(hashlib.sha256(exchange(daemon.connect("web"), data)).digest())
+    threads = [threading.Thread(target=transfer) for _ in range(100)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60 * SLOW)
+    assert digests == [expected] * 100
+
+
+def test_what_the_server_sent_before_closing_arrives_whole_at_a_slow_client(twined, server):
+    data = os.urandom(4 << 20)
+
+    def pour(connection):
+        connection.sendall(data)
+    client = proxy(twined, server(pour)).connect("web", buffer=8192)
+    parts = []
+    while part := client.recv(32768):
+        parts.append(part)
+    assert b"".join(parts) == data
+
+
+def test_a_proxy_in_front_of_a_proxy(twined, server):
+    inner = proxy(twined, server(echo))
+    outer = proxy(twined, inner.address("web"))
+    data = os.urandom(3 << 20)
+    assert exchange(outer.connect("web"), data) == data
+
+
+def test_a_name_is_looked_up(twined, server):
+    address = server(echo).replace("127.0.0.1", "localhost")
+    client = proxy(twined, address).connect("web")
+    client.sendall(b"hi")
+    assert receive(client, 2) == b"hi"
+
+
+def test_the_idle_timeout_of_a_proxy_covers_both_sides(twined, server):
+    daemon = proxy(twined, server(receive_all), idle_timeout="200ms", linger_timeout="100ms")
+    client = daemon.connect("web")
+    assert receive_all(client) == b""
+    daemon.wait_log("closed: idle_timeout")
+
+
+def test_traffic_one_way_keeps_a_proxied_connection_open(twined, server):
+    def drip(connection):
+        for _ in range(20):
+            connection.sendall(b".")
+            time.sleep(0.05)		# the pace is what is tested
+    daemon = proxy(twined, server(drip), idle_timeout="400ms")
+    assert receive_all(daemon.connect("web")) == b"." * 20
