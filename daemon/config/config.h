@@ -41,7 +41,8 @@ struct config_errors {
 /*
  * Reads a file and what it includes. Returns a configuration that config_free frees, or NULL when
  * there is any error; then *errors has them all. path NULL: none, only the specs. specs are those of -L:
- * "PROTOCOL ADDRESS[,ADDRESS...] [key=value...]". *errors is for config_errors_clear in either case.
+ * "PROTOCOL ADDRESS[,ADDRESS...] [key=value...]". *errors is for config_errors_clear in either case;
+ * without memory even for a line it has none.
  */
 struct config *config_read(const char *path, char *const *specs, size_t spec_count,
 			   struct config_errors *errors);

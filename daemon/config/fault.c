@@ -103,9 +103,10 @@ faults_finish(struct faults *faults, struct config_errors *errors)
 		free(errors->lines);
 		errors->lines = lines;
 	}
-	/* Said even when nothing can be allocated: config_errors_print does it for a NULL. */
-	if (faults->out_of_memory && errors->lines != NULL)
-		errors->lines[errors->count++] = strdup(out_of_memory);
+	/* Said even when nothing can be allocated: config_errors_print does it for no line at all. */
+	char *last = faults->out_of_memory && errors->lines != NULL ? strdup(out_of_memory) : NULL;
+	if (last != NULL)
+		errors->lines[errors->count++] = last;
 	free(faults->items);
 	*faults = (struct faults){ 0 };
 	return any;
@@ -118,8 +119,7 @@ config_errors_print(const struct config_errors *errors, const char *path, FILE *
 
 	for (size_t i = 0; i < count; i++)
 		fprintf(out, "%s\n",
-			i < errors->count && errors->lines[i] != NULL ? errors->lines[i]
-								      : out_of_memory);
+			i < errors->count ? errors->lines[i] : out_of_memory);
 	fprintf(out, "%s: %zu error%s\n", path != NULL ? path : "command line", count,
 		count == 1 ? "" : "s");
 }
