@@ -172,9 +172,7 @@ acceptor_refuse(struct acceptor *acceptor, int fd, const union peer_address *pee
 	close(fd);
 	acceptor->counters->closed[reason]++;
 	log_info("%s: %s: refused: %s", acceptor->branches[0]->name,
-		 address_format(peer->sa.sa_family == AF_UNSPEC ? ADDRESS_UNIX : ADDRESS_TCP, &peer->sa,
-				sizeof *peer, text),
-		 reason_word(reason));
+		 peer_format(ADDRESS_TCP, peer, text), reason_word(reason));
 }
 
 static bool

@@ -389,6 +389,15 @@ address_format(enum address_kind kind, const struct sockaddr *sa, socklen_t leng
 	}
 }
 
+const char *
+peer_format(enum address_kind ip_kind, const union peer_address *peer,
+	    char text[static ADDRESS_TEXT_MAX])
+{
+	if (peer->sa.sa_family == AF_UNSPEC)
+		return address_format(ADDRESS_UNIX, &peer->sa, sizeof(sa_family_t), text);
+	return address_format(ip_kind, &peer->sa, sizeof *peer, text);
+}
+
 void
 address_unmap(union peer_address *peer)
 {

@@ -69,6 +69,10 @@ const char *address_resolve(const struct address *address, struct sockaddr_any *
 const char *address_format(enum address_kind kind, const struct sockaddr *sa, socklen_t length,
 			   char text[static ADDRESS_TEXT_MAX]);
 
+/* The same of a peer, which is a unix peer where its family is 0. */
+const char *peer_format(enum address_kind ip_kind, const union peer_address *peer,
+			char text[static ADDRESS_TEXT_MAX]);
+
 /* An IPv4-mapped IPv6 address becomes the IPv4 address it is; others stay. */
 void address_unmap(union peer_address *peer);
 

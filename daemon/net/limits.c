@@ -57,6 +57,12 @@ connection_budget_set(struct connection_budget *budget, int64_t most)
 	atomic_store(&budget->most, most);
 }
 
+int64_t
+connection_budget_taken(const struct connection_budget *budget)
+{
+	return atomic_load_explicit(&budget->taken, memory_order_relaxed);
+}
+
 void
 connection_budget_free(struct connection_budget *budget)
 {

@@ -17,6 +17,9 @@ struct listener_settings;
 struct connection_budget;
 struct connection_budget *connection_budget_new(int64_t descriptors);
 void connection_budget_set(struct connection_budget *budget, int64_t most);
+
+/* How many connections there are. */
+int64_t connection_budget_taken(const struct connection_budget *budget);
 void connection_budget_free(struct connection_budget *budget);
 
 /*

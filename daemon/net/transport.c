@@ -333,7 +333,6 @@ const char *
 transport_peer_text(const struct transport *transport)
 {
 	static _Thread_local char text[ADDRESS_TEXT_MAX];
-	enum address_kind kind = transport->peer.sa.sa_family == AF_UNSPEC ? ADDRESS_UNIX : ADDRESS_TCP;
 
-	return address_format(kind, &transport->peer.sa, sizeof transport->peer, text);
+	return peer_format(ADDRESS_TCP, &transport->peer, text);
 }

@@ -255,14 +255,14 @@ run(const struct options *options)
 	else if (errors.count > 0)
 		config_errors_print(&errors, options->path, stderr);
 	config_errors_clear(&errors);
-	if (status == 0) {
+	if (status == 0)
 		reactor_run(run.reactor);
-		log_notice("stopped");
-	}
 	control_free(run.control);
 	if (run.service != NULL)
 		service_free(run.service);
 	if (run.reactor != NULL)
 		reactor_free(run.reactor);
+	if (status == 0)
+		log_notice("stopped");
 	return status;
 }

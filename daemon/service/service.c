@@ -128,9 +128,8 @@ service_start(struct service *service)
 	return 0;
 }
 
-/* What one listener, or all (listener NULL), have counted, summed reactor by reactor. */
+/* What one listener has counted, summed reactor by reactor. */
 struct count_call {
-	const struct service *service;
 	const struct listener *listener;
 	unsigned reactor;
 	struct counters sum;
@@ -140,20 +139,14 @@ static void
 count_on_reactor(void *arg)
 {
 	struct count_call *call = arg;
-	const struct running_set *running = &call->service->running;
 
-	if (call->listener != NULL) {
-		listener_count(call->listener, call->reactor, &call->sum);
-		return;
-	}
-	for (size_t i = 0; i < running->count; i++)
-		listener_count(running->items[i].listener, call->reactor, &call->sum);
+	listener_count(call->listener, call->reactor, &call->sum);
 }
 
 static struct counters
 count(const struct service *service, const struct listener *listener)
 {
-	struct count_call call = { .service = service, .listener = listener };
+	struct count_call call = { .listener = listener };
 
 	for (; call.reactor < service->reactor_count; call.reactor++)
 		reactor_call_wait(service->reactors[call.reactor], count_on_reactor, &call);
@@ -164,9 +157,9 @@ const char *
 service_status(struct service *service, char *text, size_t size)
 {
 	size_t listeners = service->running.count;
-	uint64_t connections = count(service, NULL).open;
+	int64_t connections = connection_budget_taken(service->budget);
 
-	snprintf(text, size, "%zu listener%s, %" PRIu64 " connection%s", listeners,
+	snprintf(text, size, "%zu listener%s, %" PRId64 " connection%s", listeners,
 		 listeners == 1 ? "" : "s", connections, connections == 1 ? "" : "s");
 	return text;
 }
@@ -197,11 +190,17 @@ log_listener(const char *name, const struct counters *sum)
 void
 service_log_summary(struct service *service)
 {
+	uint64_t open = 0, all;
+
 	for (size_t i = 0; i < service->running.count; i++) {
 		struct counters sum = count(service, service->running.items[i].listener);
 
 		log_listener(service->running.items[i].config->name, &sum);
+		open += sum.open;
 	}
+	all = (uint64_t)connection_budget_taken(service->budget);
+	if (all > open)
+		log_notice("listeners of the past: %" PRIu64 " open", all - open);
 }
 
 static void
