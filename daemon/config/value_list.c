@@ -6,7 +6,7 @@
 
 #include "config/address_identity.h"
 #include "config/sentence.h"
-#include "config/value_type.h"
+#include "config/value.h"
 
 const char *
 list_each(const char *text, const char *(*use)(const char *item, void *arg), void *arg)
