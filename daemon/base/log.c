@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -96,6 +97,33 @@ escape(const char *text, char *line, size_t size)
 	return used;
 }
 
+/*
+ * Writes one line, in one write(2), so that threads do not mix theirs. Nobody is made to wait for a
+ * reader of stderr that does not read: then lines are lost, and the next one that is not says how many.
+ */
+static void
+write_line(const char *line, size_t length)
+{
+	static atomic_uint lost;
+	struct pollfd state = { .fd = STDERR_FILENO, .events = POLLOUT };
+	unsigned missed;
+	char note[64];
+
+	if (poll(&state, 1, 0) == 0) {
+		atomic_fetch_add(&lost, 1);
+		return;
+	}
+	missed = atomic_exchange(&lost, 0);
+	if (missed > 0) {
+		int size = snprintf(note, sizeof note, "twined: warning: %u log lines were lost\n", missed);
+
+		if (write(STDERR_FILENO, note, (size_t)size) < 0)
+			atomic_fetch_add(&lost, missed);
+	}
+	while (write(STDERR_FILENO, line, length) < 0 && errno == EINTR)
+		;
+}
+
 void
 log_line(enum log_level level, const char *format, ...)
 {
@@ -114,7 +142,5 @@ log_line(enum log_level level, const char *format, ...)
 		used = (size_t)snprintf(line, sizeof line, "twined: %s: ", log_level_names[level]);
 	used += escape(text, line + used, sizeof line - 1 - used);
 	line[used++] = '\n';
-	/* One write(2), so that threads do not mix their lines; a full or closed stderr loses the line. */
-	while (write(STDERR_FILENO, line, used) < 0 && errno == EINTR)
-		;
+	write_line(line, used);
 }

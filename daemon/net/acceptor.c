@@ -42,6 +42,7 @@ struct acceptor {
 	struct counters *counters;
 	struct event event;
 	int fd;
+	bool opened;
 	bool watching;
 	bool full;			/* paused because every place is taken */
 	struct deadline retry;
@@ -343,9 +344,10 @@ acceptor_watch(void *arg)
 {
 	struct acceptor *acceptor = arg;
 
-	acceptor->watching = reactor_watch(acceptor->reactor, &acceptor->event, acceptor->fd,
-					   EV_READ | EV_PERSIST, acceptor_ready, acceptor)
-			     == 0;
+	acceptor->opened = reactor_watch(acceptor->reactor, &acceptor->event, acceptor->fd,
+					 EV_READ | EV_PERSIST, acceptor_ready, acceptor)
+			   == 0;
+	acceptor->watching = acceptor->opened;
 }
 
 int
@@ -355,7 +357,7 @@ acceptor_open(struct acceptor *acceptor)
 		reactor_call_wait(acceptor->branches[i]->endpoint.reactor, branch_enter,
 				  acceptor->branches[i]);
 	reactor_call_wait(acceptor->reactor, acceptor_watch, acceptor);
-	if (!acceptor->watching) {
+	if (!acceptor->opened) {
 		errno = ENOMEM;
 		return -1;
 	}
@@ -369,6 +371,8 @@ acceptor_unwatch(void *arg)
 
 	if (acceptor->watching)
 		reactor_unwatch(&acceptor->event);
+	acceptor->watching = false;
+	acceptor->full = false;		/* a connection that ends before its branch closes sets no retry */
 	reactor_unset_deadline(acceptor->reactor, &acceptor->retry);
 }
 

@@ -56,11 +56,12 @@ listener_new(const struct listener_settings *settings, struct factory *factory,
 	return listener;
 }
 
+/* The next port of that key that no listener has claimed. */
 static struct port *
 port_find(const struct port_list *known, const char *key, size_t *from)
 {
 	for (; *from < known->count; (*from)++)
-		if (strcmp(known->items[*from]->key, key) == 0)
+		if (!known->items[*from]->claimed && strcmp(known->items[*from]->key, key) == 0)
 			return known->items[(*from)++];
 	return NULL;
 }
@@ -76,6 +77,7 @@ listener_add_port(struct listener *listener, struct port *port)
 		port_unref(port);
 		return -1;
 	}
+	port->claimed = true;
 	ports->items = items;
 	ports->items[ports->count++] = port;
 	return 0;
@@ -97,7 +99,8 @@ listener_claim(struct listener *listener, const struct port_list *known, const c
 			return strerror(ENOMEM);
 		claimed++;
 	}
-	return claimed > 0 ? NULL : "no socket with this FileDescriptorName= was passed";
+	return claimed > 0 ? NULL
+			   : "no socket with this FileDescriptorName= was passed, or another listener has it";
 }
 
 /* Binds one socket address, or takes it from the known. NULL, or a sentence. */

@@ -61,8 +61,8 @@ struct listener *listener_new(const struct listener_settings *settings, struct f
 			      unsigned reactor_count);
 
 /*
- * Binds every address, or takes the port from those known: running already, or passed. Nothing listens
- * to it yet. Returns 0, or -1 and a sentence "tcp://127.0.0.1:80: bind: Permission denied" in error.
+ * Binds every address, or takes the port from those known that is not claimed: running already, or
+ * passed. Nothing listens to it yet. Returns 0, or -1 and a sentence "tcp://127.0.0.1:80: bind: Permission denied" in error.
  */
 int listener_bind(struct listener *listener, const struct port_list *known, char *error, size_t size);
 

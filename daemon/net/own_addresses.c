@@ -41,10 +41,28 @@ same_address(const struct sockaddr_any *a, const struct sockaddr_any *b)
 	}
 }
 
-static void
-own_add(struct own_addresses *own, const struct sockaddr_any *address)
+/* An IPv4-mapped address as the IPv4 address it is. */
+static struct sockaddr_any
+unmapped(const struct sockaddr_any *address)
 {
-	own->addresses[own->count++] = *address;
+	struct sockaddr_any plain = *address;
+
+	if (address->u.sa.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&address->u.in6.sin6_addr)) {
+		union peer_address peer = { .in6 = address->u.in6 };
+
+		address_unmap(&peer);
+		plain = (struct sockaddr_any){ .length = sizeof plain.u.in };
+		plain.u.in = peer.in;
+	}
+	return plain;
+}
+
+static void
+own_add(struct own_addresses *own, const struct sockaddr_any *bound)
+{
+	const struct sockaddr_any plain = unmapped(bound), *address = &plain;
+
+	own->addresses[own->count++] = plain;
 	if (address->u.sa.sa_family == AF_UNIX) {
 		own->any_unix = true;
 	} else {
@@ -124,8 +142,9 @@ own_addresses_unref(struct own_addresses *own)
 }
 
 bool
-own_addresses_have(const struct own_addresses *own, const struct sockaddr_any *address)
+own_addresses_have(const struct own_addresses *own, const struct sockaddr_any *source)
 {
+	const struct sockaddr_any plain = unmapped(source), *address = &plain;
 	bool loopback;
 
 	if (address->u.sa.sa_family == AF_UNIX) {

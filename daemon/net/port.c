@@ -148,8 +148,14 @@ port_apply(struct port *port, const struct listener_settings *settings)
 		gid_t gid = settings->socket_group == OPTION_AUTO ? (gid_t)-1
 								  : (gid_t)settings->socket_group;
 
+		/* What an earlier configuration has set is taken back. */
+		if (port->owned && uid == (uid_t)-1)
+			uid = geteuid();
+		if (port->owned && gid == (gid_t)-1)
+			gid = getegid();
 		if ((uid != (uid_t)-1 || gid != (gid_t)-1) && lchown(path, uid, gid) < 0)
 			return failure("socket_user, socket_group", errno);
+		port->owned = uid != (uid_t)-1 || gid != (gid_t)-1;
 		if (chmod(path, (mode_t)settings->socket_mode) < 0)
 			return failure("socket_mode", errno);
 	}

@@ -17,6 +17,8 @@ struct port {
 	char *key;			/* what was asked for; equal keys are the same port */
 	char *text;			/* what is bound: "tcp://127.0.0.1:7007", with the real port */
 	struct sockaddr_any bound;
+	bool claimed;			/* by a listener of the set that is being prepared */
+	bool owned;			/* socket_user or socket_group has been set on its path */
 	bool passed;			/* by systemd: its unix path is not ours to remove */
 	bool sends_source;		/* bound to every address: replies must name theirs */
 	dev_t device;			/* of the unix path we made, inode 0: none */

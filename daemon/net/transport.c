@@ -100,6 +100,8 @@ transport_first_timeout(const struct transport *transport)
 	bool waits_for_peer = transport->unsent != NULL || transport->want_drained;
 	uint64_t first = UINT64_MAX, at;
 
+	if (transport->resetting && transport->unsent == NULL)
+		return reactor_now_ms();	/* looks again at every tick of the wheel */
 	if (transport->read_side == READ_DROPPING && transport->write_side == WRITE_ENDED
 	    && endpoint->linger_timeout_ms != 0)
 		return transport->progress_ms + (uint64_t)endpoint->linger_timeout_ms;
@@ -134,6 +136,10 @@ deadline_reached(void *arg)
 		transport_update_deadline(transport);
 		return;
 	}
+	if (transport->resetting && transport->unsent == NULL) {
+		transport_settle(transport);
+		return;
+	}
 	if (transport->read_side == READ_DROPPING && transport->write_side == WRITE_ENDED) {
 		if (transport->reason == REASON_DONE)
 			transport->reason = REASON_LINGER_TIMEOUT;
@@ -149,11 +155,30 @@ deadline_reached(void *arg)
 	}
 }
 
+/* Whether the peer's system has acknowledged all that was sent. */
+static bool
+transport_is_acknowledged(const struct transport *transport)
+{
+	int unacknowledged = 0;
+
+	return ioctl(transport_fd(transport), TIOCOUTQ, &unacknowledged) < 0 || unacknowledged == 0;
+}
+
 void
 transport_settle(struct transport *transport)
 {
 	if (transport->closed)
 		return;
+	if (transport->resetting && transport->unsent == NULL) {
+		if (transport_is_acknowledged(transport)
+		    || reactor_now_ms() - transport->progress_ms
+			       >= (uint64_t)transport->endpoint->linger_timeout_ms)
+			transport_abort(transport, transport->reason);
+		else
+			reactor_set_deadline(transport->endpoint->reactor, &transport->deadline,
+					     reactor_now_ms() + WHEEL_TICK_MS);
+		return;
+	}
 	if (transport->write_side == WRITE_ENDING && transport->unsent == NULL) {
 		transport->write_side = WRITE_ENDED;
 		transport->want_drained = false;
@@ -191,6 +216,25 @@ transport_lose(struct transport *transport, enum reason reason)
 	if (transport->write_side == WRITE_OPEN)
 		transport->write_side = WRITE_ENDING;
 	transport->want_drained = false;
+	transport->progress_ms = reactor_now_ms();
+	transport_update_deadline(transport);
+	transport_settle(transport);
+}
+
+void
+transport_reset(struct transport *transport, enum reason reason)
+{
+	if (transport->closed || transport->losing)
+		return;
+	transport->losing = true;
+	transport->resetting = true;
+	transport->reason = reason;
+	if (transport->read_side == READ_OPEN)
+		transport->read_side = READ_DROPPING;
+	if (transport->write_side == WRITE_OPEN)
+		transport->write_side = WRITE_ENDING;
+	transport->want_drained = false;
+	transport->progress_ms = reactor_now_ms();
 	transport_settle(transport);
 }
 
@@ -263,15 +307,13 @@ transport_stop(struct transport *transport)
 void
 transport_close_delivered(struct transport *transport)
 {
-	int unacknowledged = 0;
-
 	if (transport->closed || transport->write_side != WRITE_ENDED
 	    || transport->read_side != READ_DROPPING)
 		return;
 	/* To close on a peer that still sends would be a reset, before it has read what it was owed. */
 	if (reactor_now_ms() - transport->active_ms < QUIET_MS)
 		return;
-	if (ioctl(transport_fd(transport), TIOCOUTQ, &unacknowledged) < 0 || unacknowledged == 0)
+	if (transport_is_acknowledged(transport))
 		transport_close(transport, transport->reason);
 }
 

@@ -68,6 +68,12 @@ void transport_lose(struct transport *transport, enum reason reason);
 void transport_abort(struct transport *transport, enum reason reason);
 
 /*
+ * Passes a reset on: the peer is still sent what it is owed, and when its system has acknowledged that,
+ * or after linger_timeout, it is reset.
+ */
+void transport_reset(struct transport *transport, enum reason reason);
+
+/*
  * For a graceful stop: what the peer has sent so far is still read and handled, then the protocol's
  * `stopping` is called, or transport_lose when it has none.
  */

@@ -215,8 +215,12 @@ transport_check_peer(struct transport *transport)
 {
 	struct pollfd state = { .fd = transport_fd(transport) };
 
-	if (poll(&state, 1, 0) > 0 && (state.revents & (POLLHUP | POLLERR)))
+	if (poll(&state, 1, 0) <= 0)
+		return;
+	if (state.revents & POLLERR)
 		transport_abort(transport, REASON_PEER_RESET);
+	else if (state.revents & POLLHUP)
+		transport_close(transport, REASON_PEER_CLOSED);	/* a unix peer has closed in order */
 }
 
 void

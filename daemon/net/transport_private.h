@@ -46,6 +46,7 @@ struct transport {
 	unsigned accepted : 1;		/* it counts for its endpoint */
 	unsigned closed : 1;
 	unsigned losing : 1;		/* reason is set, and is the one to be told */
+	unsigned resetting : 1;		/* to be reset once the peer has all that is unsent */
 	unsigned reason : 8;
 	_Alignas(max_align_t) unsigned char state[];
 };

@@ -263,6 +263,9 @@ proxy_part(struct transport *transport, enum reason reason, enum reason reason_f
 	case REASON_LINGER_TIMEOUT:
 		transport_lose(side->other, reason_for_other);
 		break;
+	case REASON_PEER_RESET:
+		transport_reset(side->other, reason_for_other);
+		break;
 	default:
 		transport_abort(side->other, reason_for_other);
 		break;

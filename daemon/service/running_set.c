@@ -130,7 +130,34 @@ out:
 	return own;
 }
 
-/* The set that is to run: what is equal as it is, the rest new and bound. -1: errors says why. */
+/* Whether a section is as it runs already. */
+static bool
+is_unchanged(const struct running_set *now, const struct listener_config *wanted)
+{
+	const struct running *old = running_find(now, wanted->name);
+
+	return old != NULL && listener_config_equal(old->config, wanted);
+}
+
+/* Marks the ports of the listeners that stay; the others are there to be claimed. */
+static void
+claim_unchanged(const struct running_set *now, const struct config *config,
+		const struct port_list *known)
+{
+	for (size_t i = 0; i < known->count; i++)
+		known->items[i]->claimed = false;
+	for (size_t i = 0; i < config->listener_count; i++) {
+		const struct port_list *ports;
+
+		if (!is_unchanged(now, config->listeners[i]))
+			continue;
+		ports = listener_ports(running_find(now, config->listeners[i]->name)->listener);
+		for (size_t j = 0; j < ports->count; j++)
+			ports->items[j]->claimed = true;
+	}
+}
+
+/* The set that is to run: what is unchanged as it is, the rest new and bound. -1: errors says why. */
 static int
 prepare(const struct running_set *now, const struct config *config, const struct running_place *place,
 	struct running_set *next, struct config_errors *errors)
@@ -142,12 +169,13 @@ prepare(const struct running_set *now, const struct config *config, const struct
 		free(known.items);
 		return -1;
 	}
+	claim_unchanged(now, config, &known);
 	for (size_t i = 0; i < config->listener_count; i++) {
 		struct listener_config *wanted = config->listeners[i];
 		struct running *old = running_find(now, wanted->name);
 		struct running *new = &next->items[next->count];
 
-		if (old != NULL && listener_config_equal(old->config, wanted)) {
+		if (is_unchanged(now, wanted)) {
 			*new = *old;
 			next->count++;
 			continue;

@@ -34,7 +34,7 @@ struct running_place {
 int running_set_apply(struct running_set *set, const struct config *config,
 		      const struct running_place *place, struct config_errors *errors);
 
-/* Frees the listeners, which are closed already. */
+/* Closes the listeners and frees them; connections go on. */
 void running_set_free(struct running_set *set);
 
 #endif

@@ -236,8 +236,8 @@ stop_call(void *reactor)
 void
 service_stop(struct service *service)
 {
-	for (size_t i = 0; i < service->running.count; i++)
-		listener_close(service->running.items[i].listener);
+	/* With their sockets: who comes now is to be refused, or to wait for the next who has them. */
+	running_set_free(&service->running);
 	for (size_t i = 0; i < service->reactor_count; i++)
 		reactor_call_wait(service->reactors[i], stop_call, service->reactors[i]);
 }
@@ -278,15 +278,13 @@ abort_call(void *reactor)
 void
 service_free(struct service *service)
 {
-	for (size_t i = 0; i < service->running.count; i++)
-		listener_close(service->running.items[i].listener);
+	running_set_free(&service->running);
 	for (size_t i = 0; i < service->reactor_count; i++) {
 		/* What is aborted is freed when the turn ends, before the reactor stops. */
 		reactor_call_wait(service->reactors[i], abort_call, service->reactors[i]);
 		reactor_stop(service->reactors[i]);
 		reactor_join(service->reactors[i]);
 	}
-	running_set_free(&service->running);
 	for (size_t i = 0; i < service->reactor_count; i++)
 		reactor_free(service->reactors[i]);
 	for (size_t i = 0; i < service->passed.count; i++)

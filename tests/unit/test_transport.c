@@ -344,7 +344,54 @@ a_peer_that_goes_after_its_end_is_noticed(void **state)
 	assert_int_equal(seen.lost, 0);
 	close(peer);
 	peer = -1;
-	finish(REASON_PEER_RESET);
+	finish(REASON_PEER_CLOSED);
+}
+
+static void
+a_loss_after_our_end_is_over_within_the_linger_timeout(void **state)
+{
+	(void)state;
+	begin(&counting);
+	transport_end_write(transport);
+	turn();
+	endpoint.linger_timeout_ms = 100;
+	transport_lose(transport, REASON_SHUTDOWN);
+	finish(REASON_SHUTDOWN);
+}
+
+static void
+a_reset_is_passed_on_after_what_is_owed(void **state)
+{
+	size_t size = 1 << 20, received = 0;
+	uint8_t *bytes = pattern(size), buffer[65536];
+
+	(void)state;
+	begin(&counting);
+	endpoint.linger_timeout_ms = 10000;
+	transport_write(transport, bytes, size);
+	transport_reset(transport, REASON_UPSTREAM_RESET);
+	while (received < size) {
+		ssize_t length = peer_receive(buffer, sizeof buffer);
+
+		assert_int_equal(seen.lost, 0);
+		if (length > 0) {
+			assert_memory_equal(buffer, bytes + received, (size_t)length);
+			received += (size_t)length;
+		}
+		turn();
+	}
+	finish(REASON_UPSTREAM_RESET);
+	free(bytes);
+}
+
+static void
+a_reset_with_nothing_owed_is_at_once(void **state)
+{
+	(void)state;
+	begin(&counting);
+	transport_reset(transport, REASON_UPSTREAM_RESET);
+	assert_true(transport_is_closed(transport));
+	finish(REASON_UPSTREAM_RESET);
 }
 
 static void
@@ -529,6 +576,9 @@ main(void)
 		cmocka_unit_test(lose_delivers_and_waits_for_the_peers_end),
 		cmocka_unit_test(the_peer_may_end_first_and_still_be_written_to),
 		cmocka_unit_test(a_peer_that_goes_after_its_end_is_noticed),
+		cmocka_unit_test(a_loss_after_our_end_is_over_within_the_linger_timeout),
+		cmocka_unit_test(a_reset_is_passed_on_after_what_is_owed),
+		cmocka_unit_test(a_reset_with_nothing_owed_is_at_once),
 		cmocka_unit_test(we_may_end_first_and_still_receive),
 		cmocka_unit_test(a_closed_peer_is_a_reset_when_it_is_written_to),
 		cmocka_unit_test(abort_tells_its_reason_once),
