@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import re
 import resource
 import shutil
@@ -23,6 +24,7 @@ PATIENCE = 10 * SLOW
 REPORT = re.compile(r"(Address|Leak|Thread|Memory|UndefinedBehavior)Sanitizer|: runtime error: ")
 # What a daemon may say that has nothing to complain about.
 LOG_LINE = re.compile(r"twined: (warning|notice|info|debug): .")
+LISTENING = re.compile(r": (\S+) ((?:tcp|udp|unix|unixgram)://\S+): \S+ (?:listening|changed)$")
 ADDRESS = re.compile(r"^(tcp|udp|unix|unixgram)://(.*)$")
 RESET = struct.pack("ii", 1, 0)
 
@@ -42,6 +44,15 @@ def listener(name, protocol, listen="tcp://127.0.0.1:0", **keys):
     """A section of a configuration."""
     keys = {"listen": listen, "protocol": protocol, **keys}
     return f"[listener:{name}]\n" + "".join(f"{key} = {keys[key]}\n" for key in keys) + "\n"
+
+
+def free_address():
+    """A TCP address that nobody uses, and that no client is given by chance."""
+    while True:
+        with socket.socket() as probe:
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", random.randrange(12000, 32000)))
+                return "tcp://127.0.0.1:%d" % probe.getsockname()[1]
 
 
 def socket_address(text):
@@ -126,6 +137,7 @@ class Daemon:
         self.errors = re.compile(errors) if errors else None
         self.changed = threading.Condition()
         self.log = []
+        self.listening = []
         self.states = []
         self.sockets = []
         self.finished = False
@@ -157,8 +169,12 @@ class Daemon:
 
     def _read_log(self):
         for line in self.process.stderr:
+            text = line.decode("utf-8", "backslashreplace").rstrip("\n")
+            match = LISTENING.search(text)
             with self.changed:
-                self.log.append(line.decode("utf-8", "backslashreplace").rstrip("\n"))
+                self.log.append(text)
+                if match and match.groups() not in self.listening:
+                    self.listening.append(match.groups())
                 self.changed.notify_all()
 
     def _read_states(self):
@@ -215,23 +231,16 @@ class Daemon:
         client.close()
         self.wait_log(f": {peer}: closed: {reason}, ")
 
-    def address(self, name, scheme="tcp", index=0, since=0):
+    def address(self, name, scheme="tcp", index=0):
         """The address of a listener, as the log says it."""
-        found = []
+        def find():
+            found = [address for listener_name, address in self.listening
+                     if listener_name == name and address.startswith(scheme + "://")]
+            return found[index] if len(found) > index else None
+        return wait_for(find, f"address of {name} {scheme}")
 
-        def collect():
-            found[:] = []
-            for line in self.log[since:]:
-                match = re.search(rf"(?:^|\s){re.escape(name)} ({scheme}://\S+): \S+ "
-                                  r"(?:listening|changed)", line)
-                if match and match[1] not in found:
-                    found.append(match[1])
-            return len(found) > index
-        wait_for(collect, f"address of {name} {scheme}")
-        return found[index]
-
-    def port(self, name, scheme="tcp", index=0, since=0):
-        return int(self.address(name, scheme, index, since).rsplit(":", 1)[1])
+    def port(self, name, scheme="tcp", index=0):
+        return int(self.address(name, scheme, index).rsplit(":", 1)[1])
 
     def connect(self, name, scheme="tcp", index=0, *, buffer=None, source=None):
         """A client; closed before the daemon is stopped at the test's end."""
