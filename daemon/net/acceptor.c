@@ -230,6 +230,29 @@ acceptor_hand_on(struct acceptor *acceptor, int fd, const union peer_address *pe
 	branch_take(acceptor->branches[0], fd, peer);	/* no memory for the way: it stays here */
 }
 
+/* Whether the error is that there is none, or one connection's own (accept(2)), and not the socket's. */
+static bool
+accept_error_passes(int error)
+{
+	switch (error) {
+	case EAGAIN:
+	case EINTR:
+	case ECONNABORTED:
+	case EPROTO:
+	case EPERM:
+	case ENETDOWN:
+	case ENOPROTOOPT:
+	case EHOSTDOWN:
+	case ENONET:
+	case EHOSTUNREACH:
+	case EOPNOTSUPP:
+	case ENETUNREACH:
+		return true;
+	default:
+		return false;
+	}
+}
+
 /*
  * Accepts one connection, which has a place unless it is to be refused as full. Returns false when
  * there is none to accept now.
@@ -243,7 +266,7 @@ acceptor_accept_one(struct acceptor *acceptor, bool has_place)
 	enum reason refusal = REASON_COUNT;
 	int fd = accept4(acceptor->fd, (struct sockaddr *)&from, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-	if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
+	if (fd < 0 && !accept_error_passes(errno)) {
 		log_short(acceptor, errno);
 		acceptor_pause(acceptor, RETRY_MS);
 	}
@@ -251,7 +274,6 @@ acceptor_accept_one(struct acceptor *acceptor, bool has_place)
 		limits_return_accept(acceptor->limits);
 		if (has_place)
 			limits_leave_place(acceptor->limits);
-		/* An error of the connection itself (accept(2)) says nothing of the next one. */
 		return errno != EAGAIN && acceptor->watching;
 	}
 	if (from.ss_family == AF_INET || from.ss_family == AF_INET6)
@@ -395,6 +417,10 @@ acceptor_close(struct acceptor *acceptor)
 {
 	if (acceptor == NULL)
 		return;
+	/*
+	 * The branch on the same reactor is closed in a later turn: by then epoll knows that the port is
+	 * not watched, and its descriptor can be closed.
+	 */
 	reactor_call_wait(acceptor->reactor, acceptor_unwatch, acceptor);
 	for (size_t i = 0; i < acceptor->branch_count; i++)
 		reactor_call_wait(acceptor->branches[i]->endpoint.reactor, branch_close,

@@ -304,7 +304,9 @@ datagrams_ready(evutil_socket_t fd, short what, void *arg)
 		counters->datagrams_in++;
 		counters->bytes_in += datagram->length;
 		datagram_note_source(datagram, port, &batch->in[i].msg_hdr);
-		if (!port_allows(port, &datagram->peer))
+		if (batch->in[i].msg_hdr.msg_flags & MSG_TRUNC)
+			counters->datagrams_dropped[DROP_LONG]++;	/* never half of one */
+		else if (!port_allows(port, &datagram->peer))
 			counters->datagrams_dropped[DROP_DENIED]++;
 		else
 			protocol->datagram_received(datagram, batch->in_pieces[i].iov_base,
@@ -394,12 +396,20 @@ close_call(void *arg)
 		reactor_unwatch(&port->event);
 }
 
+static void
+turn_call(void *arg)
+{
+	(void)arg;
+}
+
 void
 datagram_port_close(struct datagram_port *port)
 {
 	if (port == NULL)
 		return;
 	reactor_call_wait(port->endpoint.reactor, close_call, port);
+	/* Another turn: epoll must know of it before the descriptor can be closed. */
+	reactor_call_wait(port->endpoint.reactor, turn_call, NULL);
 	reply_rate_free(port->rate);
 	own_addresses_unref(port->own);
 	tally_unref(port->tally);

@@ -13,7 +13,7 @@
 struct connection_budget {
 	_Atomic int64_t most;		/* 0: none */
 	_Atomic int64_t taken;
-	int64_t most_descriptors;
+	_Atomic int64_t most_descriptors;
 	_Atomic int64_t descriptors;
 };
 
@@ -42,19 +42,16 @@ struct limits {
 };
 
 struct connection_budget *
-connection_budget_new(int64_t descriptors)
+connection_budget_new(void)
 {
-	struct connection_budget *budget = calloc(1, sizeof *budget);
-
-	if (budget != NULL)
-		budget->most_descriptors = descriptors;
-	return budget;
+	return calloc(1, sizeof(struct connection_budget));
 }
 
 void
-connection_budget_set(struct connection_budget *budget, int64_t most)
+connection_budget_set(struct connection_budget *budget, int64_t most, int64_t descriptors)
 {
 	atomic_store(&budget->most, most);
+	atomic_store(&budget->most_descriptors, descriptors);
 }
 
 int64_t
@@ -143,7 +140,8 @@ limits_take_place(struct limits *limits)
 	if (!take(&limits->taken, 1, atomic_load_explicit(&limits->most, memory_order_relaxed)))
 		return -1;
 	if (take(&budget->taken, 1, atomic_load_explicit(&budget->most, memory_order_relaxed))) {
-		if (take(&budget->descriptors, limits->descriptors, budget->most_descriptors))
+		if (take(&budget->descriptors, limits->descriptors, 
+			 atomic_load_explicit(&budget->most_descriptors, memory_order_relaxed)))
 			return 0;
 		atomic_fetch_sub_explicit(&budget->taken, 1, memory_order_relaxed);
 	}
@@ -203,6 +201,9 @@ limits_count_peer(struct limits *limits, const union peer_address *peer)
 	struct peer_count **at;
 	int result = -1;
 
+	if (peer->sa.sa_family == AF_UNSPEC)
+		return 0;	/* a unix peer has no network */
+
 	pthread_mutex_lock(&limits->mutex);
 	if (limits->peers == NULL)
 		limits->peers = calloc(PEER_BUCKETS, sizeof *limits->peers);
@@ -230,6 +231,8 @@ limits_uncount_peer(struct limits *limits, const union peer_address *peer)
 	struct network network = network_of(peer);
 	struct peer_count **at, *gone;
 
+	if (peer->sa.sa_family == AF_UNSPEC)
+		return;
 	pthread_mutex_lock(&limits->mutex);
 	at = peer_find(limits, &network);
 	if (*at != NULL && --(*at)->count == 0) {

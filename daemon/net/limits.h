@@ -12,11 +12,11 @@ struct listener_settings;
 
 /*
  * The whole daemon's connections, and the descriptors they may take (a proxied connection has two). All
- * functions here are for any thread. most 0: as many as there are descriptors.
+ * functions here are for any thread. 0 is no limit.
  */
 struct connection_budget;
-struct connection_budget *connection_budget_new(int64_t descriptors);
-void connection_budget_set(struct connection_budget *budget, int64_t most);
+struct connection_budget *connection_budget_new(void);
+void connection_budget_set(struct connection_budget *budget, int64_t most, int64_t descriptors);
 
 /* How many connections there are. */
 int64_t connection_budget_taken(const struct connection_budget *budget);

@@ -52,7 +52,8 @@ unix_live(const struct sockaddr_any *address, int type)
 
 /* Removes the socket file that a dead process of ours has left; anything else stays: a sentence. */
 static const char *
-unix_remove_stale(const struct sockaddr_any *address, int type)
+unix_remove_stale(const struct sockaddr_any *address, int type,
+		  const struct listener_settings *settings)
 {
 	const char *path = unix_path(address), *live;
 	struct stat status;
@@ -61,7 +62,7 @@ unix_remove_stale(const struct sockaddr_any *address, int type)
 		return errno == ENOENT ? NULL : failure("lstat", errno);
 	if (!S_ISSOCK(status.st_mode))
 		return "something that is not a socket is there, and is left as it is";
-	if (status.st_uid != geteuid())
+	if (status.st_uid != geteuid() && (int64_t)status.st_uid != settings->socket_user)
 		return "a socket of another user is there, and is left as it is";
 	live = unix_live(address, type);
 	if (live != NULL)
@@ -73,7 +74,8 @@ unix_remove_stale(const struct sockaddr_any *address, int type)
 
 /* Binds a unix socket, over a stale one where need be. */
 static const char *
-unix_bind(struct port *port, const struct sockaddr_any *address, int type)
+unix_bind(struct port *port, const struct sockaddr_any *address, int type,
+	  const struct listener_settings *settings)
 {
 	const char *stale;
 	struct stat status;
@@ -89,7 +91,7 @@ unix_bind(struct port *port, const struct sockaddr_any *address, int type)
 			break;
 		if (errno != EADDRINUSE || unix_path(address) == NULL || tries > 0)
 			return failure("bind", errno);
-		stale = unix_remove_stale(address, type);
+		stale = unix_remove_stale(address, type, settings);
 		if (stale != NULL)
 			return stale;
 	}
@@ -98,6 +100,16 @@ unix_bind(struct port *port, const struct sockaddr_any *address, int type)
 		port->inode = status.st_ino;
 	}
 	return NULL;
+}
+
+/* Whether the socket's path is still the one that this port has made. */
+static bool
+path_is_ours(const struct port *port)
+{
+	struct stat status;
+
+	return port->inode != 0 && lstat(unix_path(&port->bound), &status) == 0
+	       && status.st_dev == port->device && status.st_ino == port->inode;
 }
 
 static int
@@ -142,7 +154,7 @@ port_apply(struct port *port, const struct listener_settings *settings)
 		    || set_option(port->fd, SOL_SOCKET, SO_KEEPALIVE, settings->keepalive != 0) < 0)
 			return failure("setsockopt", errno);
 	}
-	if (path != NULL && !port->passed) {
+	if (path != NULL && path_is_ours(port)) {
 		uid_t uid = settings->socket_user == OPTION_AUTO ? (uid_t)-1
 								 : (uid_t)settings->socket_user;
 		gid_t gid = settings->socket_group == OPTION_AUTO ? (gid_t)-1
@@ -184,7 +196,8 @@ port_new(enum address_kind kind, const char *key)
 
 /* Makes and binds the socket. */
 static const char *
-port_bind(struct port *port, const struct sockaddr_any *address, bool any)
+port_bind(struct port *port, const struct sockaddr_any *address, bool any,
+	  const struct listener_settings *settings)
 {
 	int type = address_is_datagram(port->kind) ? SOCK_DGRAM : SOCK_STREAM;
 	int family = address->u.sa.sa_family;
@@ -193,7 +206,7 @@ port_bind(struct port *port, const struct sockaddr_any *address, bool any)
 	if (port->fd < 0)
 		return failure("socket", errno);
 	if (family == AF_UNIX)
-		return unix_bind(port, address, type);
+		return unix_bind(port, address, type, settings);
 	if (type == SOCK_STREAM && set_option(port->fd, SOL_SOCKET, SO_REUSEADDR, 1) < 0)
 		return failure("setsockopt", errno);
 	if (family == AF_INET6 && set_option(port->fd, IPPROTO_IPV6, IPV6_V6ONLY, !any) < 0)
@@ -212,7 +225,7 @@ port_open(enum address_kind kind, const struct sockaddr_any *address, bool any, 
 
 	if (port == NULL)
 		return failure("memory", ENOMEM);
-	error = port_bind(port, address, any);
+	error = port_bind(port, address, any, settings);
 	if (error == NULL)
 		error = port_note_bound(port);
 	if (error == NULL)
@@ -273,12 +286,9 @@ port_ref(struct port *port)
 void
 port_unref(struct port *port)
 {
-	struct stat status;
-
 	if (port == NULL || --port->refs > 0)
 		return;
-	if (port->inode != 0 && lstat(unix_path(&port->bound), &status) == 0
-	    && status.st_dev == port->device && status.st_ino == port->inode)
+	if (path_is_ours(port))
 		unlink(unix_path(&port->bound));
 	if (port->fd >= 0)
 		close(port->fd);

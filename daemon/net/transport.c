@@ -57,13 +57,14 @@ transport_close(struct transport *transport, enum reason reason)
 	if (transport->closed)
 		return;
 	transport->closed = true;
-	if (!transport->losing)
+	/* What cuts off unsent bytes is the reason, whatever came first. */
+	if (!transport->losing || (transport->unsent != NULL && !transport->resetting))
 		transport->reason = reason;
 	reactor_unset_deadline(reactor, &transport->deadline);
 	if (transport->interest != 0)
 		reactor_unwatch(&transport->event);
 	transport->interest = 0;
-	close(transport_fd(transport));
+	reactor_close(reactor, transport_fd(transport));
 	if (transport->unsent != NULL)
 		evbuffer_free(transport->unsent);
 	transport->unsent = NULL;
@@ -87,7 +88,6 @@ transport_fail(struct transport *transport, int error)
 	log_debug("%s: %s: %s", transport->endpoint->name, transport_peer_text(transport),
 		  strerror(error));
 	transport_abort(transport, error == ECONNRESET || error == EPIPE ? REASON_PEER_RESET
-				   : error == ETIMEDOUT			 ? REASON_IDLE_TIMEOUT
 				   : error == ENOMEM || error == ENOBUFS ? REASON_NO_RESOURCES
 									 : REASON_ERROR);
 }
@@ -125,6 +125,24 @@ transport_update_deadline(struct transport *transport)
 		reactor_set_deadline(transport->endpoint->reactor, &transport->deadline, at_ms);
 }
 
+uint64_t
+transport_acknowledged(const struct transport *transport)
+{
+	int waiting = 0;
+
+	if (ioctl(transport_fd(transport), TIOCOUTQ, &waiting) < 0 || waiting <= 0)
+		return transport->sent;
+	/* A unix socket counts what its buffers take, which is more. */
+	return (uint64_t)waiting < transport->sent ? transport->sent - (uint64_t)waiting : 0;
+}
+
+void
+transport_note_progress(struct transport *transport)
+{
+	transport->progress_ms = transport->active_ms = reactor_now_ms();
+	transport->acknowledged = transport_acknowledged(transport);
+}
+
 static void
 deadline_reached(void *arg)
 {
@@ -147,21 +165,18 @@ deadline_reached(void *arg)
 	} else if ((transport->unsent != NULL || transport->want_drained)
 		   && endpoint->write_timeout_ms != 0
 		   && transport->progress_ms + (uint64_t)endpoint->write_timeout_ms <= now_ms) {
-		transport_abort(transport, REASON_WRITE_TIMEOUT);
+		/* A slow reader makes room long before the socket is said to be writable again. */
+		if (transport_acknowledged(transport) > transport->acknowledged) {
+			transport_note_progress(transport);
+			transport_update_deadline(transport);
+		} else {
+			transport_abort(transport, REASON_WRITE_TIMEOUT);
+		}
 	} else if (transport->losing || transport->unsent != NULL) {
 		transport_abort(transport, REASON_IDLE_TIMEOUT);
 	} else {
 		transport_lose(transport, REASON_IDLE_TIMEOUT);
 	}
-}
-
-/* Whether the peer's system has acknowledged all that was sent. */
-static bool
-transport_is_acknowledged(const struct transport *transport)
-{
-	int unacknowledged = 0;
-
-	return ioctl(transport_fd(transport), TIOCOUTQ, &unacknowledged) < 0 || unacknowledged == 0;
 }
 
 void
@@ -170,7 +185,7 @@ transport_settle(struct transport *transport)
 	if (transport->closed)
 		return;
 	if (transport->resetting && transport->unsent == NULL) {
-		if (transport_is_acknowledged(transport)
+		if (transport_acknowledged(transport) == transport->sent
 		    || reactor_now_ms() - transport->progress_ms
 			       >= (uint64_t)transport->endpoint->linger_timeout_ms)
 			transport_abort(transport, transport->reason);
@@ -313,7 +328,7 @@ transport_close_delivered(struct transport *transport)
 	/* To close on a peer that still sends would be a reset, before it has read what it was owed. */
 	if (reactor_now_ms() - transport->active_ms < QUIET_MS)
 		return;
-	if (transport_is_acknowledged(transport))
+	if (transport_acknowledged(transport) == transport->sent)
 		transport_close(transport, transport->reason);
 }
 

@@ -91,7 +91,7 @@ transport_write(struct transport *transport, const void *bytes, size_t length)
 		if ((size_t)sent == length)
 			return;
 		transport->unsent = evbuffer_new();
-		transport->progress_ms = reactor_now_ms();
+		transport_note_progress(transport);
 	}
 	if (transport->unsent == NULL
 	    || evbuffer_add(transport->unsent, (const char *)bytes + sent, length - (size_t)sent) != 0) {
@@ -132,7 +132,7 @@ transport_want_drained(struct transport *transport)
 	if (transport->closed || transport->write_side != WRITE_OPEN || transport->want_drained)
 		return;
 	transport->want_drained = true;
-	transport->progress_ms = reactor_now_ms();
+	transport_note_progress(transport);
 	transport_update_deadline(transport);
 	transport_update_interest(transport);
 }

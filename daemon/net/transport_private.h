@@ -33,6 +33,7 @@ struct transport {
 	uint64_t made_ms;
 	uint64_t active_ms;		/* when a byte last went either way */
 	uint64_t progress_ms;		/* when output last moved, or came to wait */
+	uint64_t acknowledged;		/* of what was sent, at progress_ms or later */
 	uint64_t received, sent;
 	uint64_t stop_at;		/* while stopping: what was received by then is all */
 	struct deferred lost;
@@ -48,7 +49,7 @@ struct transport {
 	unsigned losing : 1;		/* reason is set, and is the one to be told */
 	unsigned resetting : 1;		/* to be reset once the peer has all that is unsent */
 	unsigned reason : 8;
-	_Alignas(max_align_t) unsigned char state[];
+	_Alignas(uint64_t) unsigned char state[];	/* the protocol's: pointers and integers */
 };
 
 static inline int
@@ -71,6 +72,12 @@ void transport_update_deadline(struct transport *transport);
 
 /* Waits for exactly what can be used now. */
 void transport_update_interest(struct transport *transport);
+
+/* Output comes to wait, or has moved: write_timeout begins anew. */
+void transport_note_progress(struct transport *transport);
+
+/* How much of what was sent the peer's system has acknowledged. */
+uint64_t transport_acknowledged(const struct transport *transport);
 
 /* All that had come by the time of transport_stop has been handled. */
 void transport_stopped(struct transport *transport);

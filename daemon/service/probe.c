@@ -39,6 +39,7 @@ struct check {
 	size_t client_count, lost_count;
 	struct event datagram_event;
 	int datagram_fd;			/* -1: none */
+	bool datagram_watched;
 	struct deadline deadline;
 	uint8_t request[PROBE_REQUEST_MAX], reply[REPLY_MAX];
 	size_t request_length, reply_length;
@@ -274,6 +275,16 @@ datagram_ready(evutil_socket_t fd, short what, void *arg)
 	check_judge(check, true);
 }
 
+static bool
+check_watch_datagram(struct check *check)
+{
+	check->datagram_watched = reactor_watch(check->reactor, &check->datagram_event,
+						check->datagram_fd, EV_READ | EV_PERSIST,
+						datagram_ready, check)
+				  == 0;
+	return check->datagram_watched;
+}
+
 /* Sends the request as one datagram; a unix client needs a name of its own to be answered. */
 static void
 check_send_datagram(struct check *check)
@@ -287,9 +298,7 @@ check_send_datagram(struct check *check)
 	    || (family == AF_UNIX
 		&& bind(check->datagram_fd, (struct sockaddr *)&any_name, sizeof(sa_family_t)) < 0)
 	    || connect(check->datagram_fd, &check->address.u.sa, check->address.length) < 0
-	    || reactor_watch(check->reactor, &check->datagram_event, check->datagram_fd,
-			     EV_READ | EV_PERSIST, datagram_ready, check)
-		       != 0
+	    || !check_watch_datagram(check)
 	    || send(check->datagram_fd, check->request, check->request_length, MSG_NOSIGNAL) < 0) {
 		snprintf(failure, sizeof failure, "send: %s", strerror(errno));
 		check_end(check, failure);
@@ -348,10 +357,10 @@ check_run(struct check *check, enum address_kind kind)
 	else
 		check_dial(check);
 	reactor_run(check->reactor);
-	if (check->datagram_fd >= 0) {
+	if (check->datagram_watched)
 		reactor_unwatch(&check->datagram_event);
+	if (check->datagram_fd >= 0)
 		close(check->datagram_fd);
-	}
 	reactor_free(check->reactor);
 }
 

@@ -89,8 +89,10 @@ reload(void *arg, struct config_errors *errors)
 	char counts[100];
 	int result;
 
-	if (run->stopping)
+	if (run->stopping) {
+		log_warning("not reloading: the daemon is stopping");
 		return -1;
+	}
 	systemd_reloading();
 	log_notice("reloading");
 	result = reload_config(run, errors);

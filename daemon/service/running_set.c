@@ -190,7 +190,7 @@ prepare(const struct running_set *now, const struct config *config, const struct
 		next->count++;
 	}
 	free(known.items);
-	return errors->count == 0 ? 0 : -1;
+	return next->count == config->listener_count ? 0 : -1;
 }
 
 /* Whether a listener is in both sets. */

@@ -19,7 +19,10 @@
 #include "service/running_set.h"
 #include "service/systemd.h"
 
-enum { SPARE_DESCRIPTORS = 64 };	/* for the log, files, look-ups and libraries */
+enum {
+	SPARE_DESCRIPTORS = 64,		/* for the log, files, look-ups and libraries */
+	REACTOR_DESCRIPTORS = 4,
+};
 
 /* A reactor and whether it turns. */
 struct worker {
@@ -34,6 +37,7 @@ struct service {
 	struct running_set running;
 	struct port_list passed;
 	struct connection_budget *budget;
+	int64_t descriptors;		/* that the process may have */
 };
 
 static size_t
@@ -65,13 +69,11 @@ service_new(const struct daemon_settings *settings)
 {
 	struct service *service = calloc(1, sizeof *service);
 	size_t count = settings->threads == OPTION_AUTO ? cpu_count() : (size_t)settings->threads;
-	int64_t descriptors = descriptor_limit();
 
 	if (service == NULL)
 		return NULL;
-	descriptors = descriptors > 2 * SPARE_DESCRIPTORS ? descriptors - SPARE_DESCRIPTORS
-							  : SPARE_DESCRIPTORS;
-	service->budget = connection_budget_new(descriptors);
+	service->descriptors = descriptor_limit();
+	service->budget = connection_budget_new();
 	service->reactors = calloc(count, sizeof *service->reactors);
 	service->workers = calloc(count, sizeof *service->workers);
 	if (service->budget == NULL || service->reactors == NULL || service->workers == NULL
@@ -89,6 +91,18 @@ service_new(const struct daemon_settings *settings)
 fail:
 	service_free(service);
 	return NULL;
+}
+
+/* How many descriptors are left for connections. */
+static int64_t
+descriptors_for_connections(const struct service *service)
+{
+	int64_t left = service->descriptors - SPARE_DESCRIPTORS
+		       - REACTOR_DESCRIPTORS * (int64_t)service->reactor_count;
+
+	for (size_t i = 0; i < service->running.count; i++)
+		left -= (int64_t)listener_ports(service->running.items[i].listener)->count;
+	return left > SPARE_DESCRIPTORS ? left : SPARE_DESCRIPTORS;
 }
 
 static void
@@ -109,12 +123,12 @@ service_apply(struct service *service, const struct config *config, struct confi
 		.passed = &service->passed,
 		.budget = service->budget,
 	};
+	int64_t most;
 
 	if (running_set_apply(&service->running, config, &place, errors) < 0)
 		return -1;
-	connection_budget_set(service->budget, config->daemon.max_connections == OPTION_AUTO
-						       ? 0
-						       : config->daemon.max_connections);
+	most = config->daemon.max_connections == OPTION_AUTO ? 0 : config->daemon.max_connections;
+	connection_budget_set(service->budget, most, descriptors_for_connections(service));
 	warn_unclaimed(service);
 	return 0;
 }

@@ -18,6 +18,16 @@
 
 #include <systemd/sd-daemon.h>
 
+enum { RELOAD_MS = 120 * 1000 };
+
+int64_t
+systemd_watchdog_ms(void)
+{
+	uint64_t us = 0;
+
+	return sd_watchdog_enabled(0, &us) > 0 ? (int64_t)(us / 1000) : 0;
+}
+
 bool
 systemd_is_there(void)
 {
@@ -28,6 +38,8 @@ void
 systemd_ready(const char *status)
 {
 	sd_notifyf(0, "READY=1\nSTATUS=%s", status);
+	if (systemd_watchdog_ms() > 0)
+		sd_notifyf(0, "WATCHDOG_USEC=%" PRId64, systemd_watchdog_ms() * 1000);
 }
 
 void
@@ -38,6 +50,9 @@ systemd_reloading(void)
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
 		   (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000);
+	/* Names are looked up meanwhile, which may take longer than the watchdog waits. */
+	if (systemd_watchdog_ms() > 0 && systemd_watchdog_ms() < RELOAD_MS)
+		sd_notifyf(0, "WATCHDOG_USEC=%" PRId64, (int64_t)RELOAD_MS * 1000);
 }
 
 void
@@ -56,14 +71,6 @@ void
 systemd_watchdog(void)
 {
 	sd_notify(0, "WATCHDOG=1");
-}
-
-int64_t
-systemd_watchdog_ms(void)
-{
-	uint64_t us = 0;
-
-	return sd_watchdog_enabled(0, &us) > 0 ? (int64_t)(us / 1000) : 0;
 }
 
 /* Adds one passed descriptor; one that cannot be used is logged and closed. 0, or -1 without memory. */

@@ -168,6 +168,12 @@ transport_stop(struct transport *transport)
 }
 
 void
+transport_reset(struct transport *transport, enum reason reason)
+{
+	transport_abort(transport, reason);
+}
+
+void
 transport_close_delivered(struct transport *transport)
 {
 	(void)transport;

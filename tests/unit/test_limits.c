@@ -107,11 +107,12 @@ static void
 places_are_the_listeners_the_daemons_and_the_descriptors(void **state)
 {
 	struct listener_settings settings = { .max_connections = 3 };
-	struct connection_budget *budget = connection_budget_new(5);
+	struct connection_budget *budget = connection_budget_new();
 	struct limits *one = limits_new(&settings, budget, 1);
 	struct limits *two = limits_new(&settings, budget, 2);
 
 	(void)state;
+	connection_budget_set(budget, 0, 5);
 	assert_int_equal(limits_take_place(one), 0);
 	assert_int_equal(limits_take_place(one), 0);
 	assert_int_equal(limits_take_place(one), 0);
@@ -122,7 +123,7 @@ places_are_the_listeners_the_daemons_and_the_descriptors(void **state)
 	assert_int_equal(limits_take_place(two), -1);
 	limits_leave_place(one);
 	assert_int_equal(limits_take_place(two), 0);
-	connection_budget_set(budget, 3);
+	connection_budget_set(budget, 3, 5);
 	limits_leave_place(two);
 	assert_int_equal(limits_take_place(one), 0);
 	assert_int_equal(limits_take_place(one), -1);	/* 3 connections in the whole daemon */
@@ -135,7 +136,7 @@ static void
 a_network_has_so_many_connections(void **state)
 {
 	struct listener_settings settings = { .max_connections_per_ip = 2 };
-	struct connection_budget *budget = connection_budget_new(100);
+	struct connection_budget *budget = connection_budget_new();
 	struct limits *limits = limits_new(&settings, budget, 1);
 	union peer_address a = peer("2001:db8::1"), near = peer("2001:db8::2"), b = peer("192.0.2.1");
 
