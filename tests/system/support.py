@@ -131,8 +131,8 @@ class Daemon:
     """A running twined."""
 
     def __init__(self, config=None, *, args=(), env=None, limits=None, errors=None, ready=True,
-                 wrapper=(), directory=None, stderr=None):
-        self.directory = directory or tempfile.mkdtemp(prefix="twined-")
+                 wrapper=(), before_exec=None):
+        self.directory = tempfile.mkdtemp(prefix="twined-")
         self.path = os.path.join(self.directory, "twined.ini")
         self.errors = re.compile(errors) if errors else None
         self.changed = threading.Condition()
@@ -152,16 +152,17 @@ class Daemon:
         environment["NOTIFY_SOCKET"] = self.notify.getsockname()
         environment.update(env or {})
 
-        def limit():
+        def prepare():
             for name, value in (limits or {}).items():
                 resource.setrlimit(name, (value, value))
+            if before_exec:
+                before_exec()
         self.process = subprocess.Popen([*wrapper, TWINED, *args], env=environment,
-                                        stdin=subprocess.DEVNULL, stderr=stderr or subprocess.PIPE,
-                                        preexec_fn=limit, close_fds=not wrapper)
+                                        stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                        preexec_fn=prepare, close_fds=before_exec is None)
         self.pid = self.process.pid
-        self.threads = [threading.Thread(target=self._read_states, daemon=True)]
-        if stderr is None:
-            self.threads.append(threading.Thread(target=self._read_log, daemon=True))
+        self.threads = [threading.Thread(target=target, daemon=True)
+                        for target in (self._read_states, self._read_log)]
         for thread in self.threads:
             thread.start()
         if ready:

@@ -179,7 +179,8 @@ def test_a_dump_has_what_was_said_and_the_defaults(file):
 
 
 def test_a_dump_runs_as_the_file_it_came_from(twined, file):
-    first = run("-T", "-c", file(listener("echo", "echo", idle_timeout="100ms")))
+    first = run("-T", "-c", file(listener("echo", "echo", idle_timeout="100ms",
+                                               linger_timeout="100ms")))
     daemon = twined(first.stdout)
     assert daemon.connect("echo").recv(10) == b""
     daemon.wait_log("closed: idle_timeout")
