@@ -20,7 +20,7 @@ struct datagram_port;
  */
 struct own_addresses;
 
-/* Of the bound sockets given; one bound to every address stands for all this machine has. NULL: errno. */
+/* Of the bound sockets given. NULL with errno. */
 struct own_addresses *own_addresses_new(const struct port *const *ports, size_t count);
 struct own_addresses *own_addresses_ref(struct own_addresses *own);
 void own_addresses_unref(struct own_addresses *own);

@@ -1,9 +1,8 @@
 /* own_addresses.c - every datagram address the daemon is bound to, so that it never answers itself. */
-#include <errno.h>
-#include <ifaddrs.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "net/datagram_port.h"
 #include "net/port.h"
@@ -72,58 +71,16 @@ own_add(struct own_addresses *own, const struct sockaddr_any *bound)
 	}
 }
 
-/* Adds every address of this machine with the port number of one that is bound to all of them. */
-static void
-own_add_interfaces(struct own_addresses *own, const struct sockaddr_any *bound,
-		   const struct ifaddrs *interfaces)
-{
-	for (const struct ifaddrs *at = interfaces; at != NULL; at = at->ifa_next) {
-		struct sockaddr_any address = { 0 };
-
-		if (at->ifa_addr == NULL)
-			continue;
-		if (at->ifa_addr->sa_family == AF_INET) {
-			memcpy(&address.u.in, at->ifa_addr, sizeof address.u.in);
-			address.u.in.sin_port = htons(port_number(bound));
-		} else if (at->ifa_addr->sa_family == AF_INET6) {
-			memcpy(&address.u.in6, at->ifa_addr, sizeof address.u.in6);
-			address.u.in6.sin6_port = htons(port_number(bound));
-		} else {
-			continue;
-		}
-		own_add(own, &address);
-	}
-}
-
-static bool
-has_every_address(const struct port *port)
-{
-	return port->sends_source;
-}
-
 struct own_addresses *
 own_addresses_new(const struct port *const *ports, size_t count)
 {
-	struct ifaddrs *interfaces = NULL;
-	size_t interface_count = 0, most = 0;
-	struct own_addresses *own;
+	struct own_addresses *own = calloc(1, sizeof *own + count * sizeof *own->addresses);
 
-	if (getifaddrs(&interfaces) < 0)
-		interfaces = NULL;	/* a sandbox without AF_NETLINK: loopback is known all the same */
-	for (const struct ifaddrs *at = interfaces; at != NULL; at = at->ifa_next)
-		interface_count++;
+	if (own == NULL)
+		return NULL;
+	atomic_init(&own->refs, 1);
 	for (size_t i = 0; i < count; i++)
-		most += 1 + (has_every_address(ports[i]) ? interface_count : 0);
-	own = calloc(1, sizeof *own + most * sizeof *own->addresses);
-	if (own != NULL) {
-		atomic_init(&own->refs, 1);
-		for (size_t i = 0; i < count; i++) {
-			own_add(own, &ports[i]->bound);
-			if (has_every_address(ports[i]))
-				own_add_interfaces(own, &ports[i]->bound, interfaces);
-		}
-	}
-	freeifaddrs(interfaces);
+		own_add(own, &ports[i]->bound);
 	return own;
 }
 
@@ -141,34 +98,50 @@ own_addresses_unref(struct own_addresses *own)
 		free(own);
 }
 
+/* Whether it is bound to every address of the source's family. */
+static bool
+takes_every_address(const struct sockaddr_any *bound, const struct sockaddr_any *source)
+{
+	if (bound->u.sa.sa_family == AF_INET)
+		return source->u.sa.sa_family == AF_INET && bound->u.in.sin_addr.s_addr == INADDR_ANY;
+	return bound->u.sa.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&bound->u.in6.sin6_addr);
+}
+
+/*
+ * Whether an IP address is this machine's: then, and only then, a socket can be bound to it (ip(7)). A
+ * list of the interfaces' addresses would grow old, and cost the sandbox AF_NETLINK.
+ */
+static bool
+is_local(const struct sockaddr_any *address)
+{
+	struct sockaddr_any any_port = *address;
+	int fd = socket(address->u.sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool local;
+
+	if (fd < 0)
+		return true;	/* to be silent is safe */
+	any_port.u.in.sin_port = 0;
+	local = bind(fd, &any_port.u.sa, any_port.length) == 0;
+	close(fd);
+	return local;
+}
+
 bool
 own_addresses_have(const struct own_addresses *own, const struct sockaddr_any *source)
 {
 	const struct sockaddr_any plain = unmapped(source), *address = &plain;
-	bool loopback;
+	bool is_unix = address->u.sa.sa_family == AF_UNIX;
+	in_port_t number = is_unix ? 0 : port_number(address);
 
-	if (address->u.sa.sa_family == AF_UNIX) {
-		if (!own->any_unix)
-			return false;
-		loopback = false;
-	} else {
-		in_port_t number = port_number(address);
-
-		if (!(own->ports[number / 8] & 1 << number % 8))
-			return false;
-		loopback = address_is_loopback(&address->u.sa);
-	}
+	if (is_unix ? !own->any_unix : !(own->ports[number / 8] & 1 << number % 8))
+		return false;
 	for (size_t i = 0; i < own->count; i++) {
 		const struct sockaddr_any *ours = &own->addresses[i];
 
 		if (same_address(ours, address))
 			return true;
-		/* All of 127.0.0.0/8 is this machine, and [::] takes IPv4 too. */
-		if (loopback && ours->u.sa.sa_family != AF_UNIX
-		    && port_number(ours) == port_number(address)
-		    && ((ours->u.sa.sa_family == AF_INET && ours->u.in.sin_addr.s_addr == INADDR_ANY)
-			|| (ours->u.sa.sa_family == AF_INET6
-			    && IN6_IS_ADDR_UNSPECIFIED(&ours->u.in6.sin6_addr))))
+		if (!is_unix && ours->u.sa.sa_family != AF_UNIX && port_number(ours) == number
+		    && takes_every_address(ours, address) && is_local(address))
 			return true;
 	}
 	return false;
