@@ -300,10 +300,8 @@ class Daemon:
 
     def wait(self, seconds=PATIENCE):
         """The exit status; all of the log has been read then."""
-        status = self.process.wait(seconds)
-        for thread in self.threads[1:]:
-            thread.join(PATIENCE)
-        return status
+        self.threads[1].join(seconds)		# its stderr ends with it
+        return self.process.wait(1)
 
     def stop(self, seconds=PATIENCE):
         """Stops it, and judges how it went: exit status 0, nothing reported."""
@@ -311,7 +309,7 @@ class Daemon:
             return
         self.finished = True
         try:
-            if self.process.poll() is None:
+            if self.process.poll() is None and not self.lines("notice: stopping$"):
                 self.signal(signal.SIGTERM)
             status = self.wait(seconds)
         finally:
