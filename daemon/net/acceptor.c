@@ -417,10 +417,6 @@ acceptor_close(struct acceptor *acceptor)
 {
 	if (acceptor == NULL)
 		return;
-	/*
-	 * The branch on the same reactor is closed in a later turn: by then epoll knows that the port is
-	 * not watched, and its descriptor can be closed.
-	 */
 	reactor_call_wait(acceptor->reactor, acceptor_unwatch, acceptor);
 	for (size_t i = 0; i < acceptor->branch_count; i++)
 		reactor_call_wait(acceptor->branches[i]->endpoint.reactor, branch_close,

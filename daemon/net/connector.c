@@ -147,7 +147,7 @@ static void
 attempt_failed(struct connector *connector, int error)
 {
 	connector_unwatch(connector);
-	reactor_close(connector->endpoint->reactor, connector->fd);
+	close(connector->fd);
 	log_failure(connector, error);
 	connector_advance(connector, error);
 }
@@ -198,6 +198,6 @@ connector_cancel(struct connector *connector)
 	if (connector == NULL)
 		return;
 	connector_unwatch(connector);
-	reactor_close(connector->endpoint->reactor, connector->fd);
+	close(connector->fd);
 	free(connector);
 }

@@ -396,20 +396,12 @@ close_call(void *arg)
 		reactor_unwatch(&port->event);
 }
 
-static void
-turn_call(void *arg)
-{
-	(void)arg;
-}
-
 void
 datagram_port_close(struct datagram_port *port)
 {
 	if (port == NULL)
 		return;
 	reactor_call_wait(port->endpoint.reactor, close_call, port);
-	/* Another turn: epoll must know of it before the descriptor can be closed. */
-	reactor_call_wait(port->endpoint.reactor, turn_call, NULL);
 	reply_rate_free(port->rate);
 	own_addresses_unref(port->own);
 	tally_unref(port->tally);

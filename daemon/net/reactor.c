@@ -38,10 +38,6 @@ struct reactor {
 	struct event deferred_event;
 	struct deferred *deferred, **deferred_end;
 
-	struct event close_event;
-	int *closing;			/* descriptors to be closed in the next turn */
-	size_t closing_count, closing_space;
-
 	int wake_fd;
 	struct event wake_event;
 	pthread_mutex_t calls_mutex;
@@ -119,18 +115,6 @@ deferred_cb(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-static void
-close_cb(evutil_socket_t fd, short what, void *arg)
-{
-	struct reactor *reactor = arg;
-
-	(void)fd;
-	(void)what;
-	for (size_t i = 0; i < reactor->closing_count; i++)
-		close(reactor->closing[i]);
-	reactor->closing_count = 0;
-}
-
 /* Runs the calls that other threads have left, in their order. */
 static void
 calls_run(struct reactor *reactor)
@@ -175,12 +159,11 @@ base_new(enum reactor_backend backend)
 		if (i != backend)
 			event_config_avoid_method(config, reactor_backend_names[i]);
 	/*
-	 * Each base is touched by its own thread only: no locks. The change list folds the changes of
-	 * interest within a turn into one epoll_ctl, or into none; it is safe because no descriptor of
-	 * ours that is watched has a duplicate in this process.
+	 * Each base is touched by its own thread only: no locks. No change list of epoll's either, although
+	 * it would fold two changes of interest into one: it tells epoll of a descriptor that is not watched
+	 * any more when that is closed already, and its number another thread's.
 	 */
-	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST
-					      | EVENT_BASE_FLAG_IGNORE_ENV);
+	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_IGNORE_ENV);
 	base = event_base_new_with_config(config);
 	event_config_free(config);
 	return base;
@@ -212,7 +195,6 @@ reactor_new(unsigned index, enum reactor_backend backend)
 	reactor->has_edges = (event_base_get_features(reactor->base) & EV_FEATURE_ET) != 0;
 	event_assign(&reactor->wheel_event, reactor->base, -1, 0, wheel_cb, reactor);
 	event_assign(&reactor->deferred_event, reactor->base, -1, 0, deferred_cb, reactor);
-	event_assign(&reactor->close_event, reactor->base, -1, 0, close_cb, reactor);
 	if (reactor_watch(reactor, &reactor->wake_event, reactor->wake_fd, EV_READ | EV_PERSIST, wake_cb,
 			  reactor)
 	    != 0) {
@@ -229,7 +211,6 @@ reactor_free(struct reactor *reactor)
 	if (reactor->base != NULL) {
 		calls_run(reactor);
 		deferred_cb(-1, 0, reactor);
-		close_cb(-1, 0, reactor);
 		event_base_free(reactor->base);
 	}
 	if (reactor->attachment != NULL)
@@ -239,7 +220,6 @@ reactor_free(struct reactor *reactor)
 	if (reactor->wake_fd >= 0)
 		close(reactor->wake_fd);
 	pthread_mutex_destroy(&reactor->calls_mutex);
-	free(reactor->closing);
 	free(reactor);
 }
 
@@ -433,27 +413,6 @@ void
 reactor_unwatch(struct event *event)
 {
 	event_del(event);
-}
-
-void
-reactor_close(struct reactor *reactor, int fd)
-{
-	static const struct timeval at_once = { 0 };
-
-	if (reactor->closing_count == reactor->closing_space) {
-		size_t space = reactor->closing_space == 0 ? 64 : 2 * reactor->closing_space;
-		int *closing = realloc(reactor->closing, space * sizeof *closing);
-
-		if (closing == NULL) {
-			close(fd);	/* epoll finds it gone, which it bears */
-			return;
-		}
-		reactor->closing = closing;
-		reactor->closing_space = space;
-	}
-	reactor->closing[reactor->closing_count++] = fd;
-	if (reactor->closing_count == 1)
-		event_add(&reactor->close_event, &at_once);
 }
 
 void

@@ -83,12 +83,6 @@ int reactor_watch(struct reactor *reactor, struct event *event, int fd, short wh
 		  event_callback_fn fn, void *arg);
 void reactor_unwatch(struct event *event);
 
-/*
- * Closes a descriptor that was watched. It happens early in the next turn: only then does epoll know
- * that it is not watched any more, and only then may its number be another thread's.
- */
-void reactor_close(struct reactor *reactor, int fd);
-
 /* A deadline with a callback, embedded in its owner. All zero but fn and arg: not set. */
 struct deadline {
 	struct wheel_timer timer;	/* first */
