@@ -1,7 +1,9 @@
 /* main.c - twined: listeners from an INI file, each bound to a protocol. */
 #include "config.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "config/config.h"
@@ -61,12 +63,27 @@ describe(const struct options *options)
 	return 2;
 }
 
+/* A standard stream that is closed must not become one of our sockets. */
+static void
+open_standard_streams(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 int
 main(int argc, char **argv)
 {
 	struct options options;
-	int status = options_parse(argc, argv, &options);
+	int status;
 
+	open_standard_streams();
+	status = options_parse(argc, argv, &options);
 	if (status == 0) {
 		switch (options.verb) {
 		case VERB_RUN:

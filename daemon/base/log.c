@@ -2,12 +2,13 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,6 +21,8 @@ static const int journal_priorities[] = { 3, 4, 5, 6, 7 };
 
 static atomic_int level_now = LEVEL_INFO;
 static bool to_journal;
+static bool is_socket;
+static int log_fd = STDERR_FILENO;
 
 void
 log_open(void)
@@ -28,9 +31,18 @@ log_open(void)
 	struct stat stderr_stat;
 	uintmax_t device, inode;
 
+	if (fstat(STDERR_FILENO, &stderr_stat) < 0)
+		return;
 	to_journal = stream != NULL && sscanf(stream, "%ju:%ju", &device, &inode) == 2
-		     && fstat(STDERR_FILENO, &stderr_stat) == 0
 		     && device == stderr_stat.st_dev && inode == stderr_stat.st_ino;
+	is_socket = S_ISSOCK(stderr_stat.st_mode);
+	/* To be non-blocking, a terminal or a pipe needs a description that is not also our parent's. */
+	if (S_ISFIFO(stderr_stat.st_mode) || S_ISCHR(stderr_stat.st_mode)) {
+		int fd = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+
+		if (fd >= 0)
+			log_fd = fd;
+	}
 }
 
 bool
@@ -97,31 +109,40 @@ escape(const char *text, char *line, size_t size)
 	return used;
 }
 
+/* Writes what goes at once: whether that is all. */
+static bool
+write_at_once(const char *bytes, size_t length)
+{
+	ssize_t written;
+
+	do
+		written = is_socket ? send(log_fd, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL)
+				    : write(log_fd, bytes, length);
+	while (written < 0 && errno == EINTR);
+	return written == (ssize_t)length;
+}
+
 /*
- * Writes one line, in one write(2), so that threads do not mix theirs. Nobody is made to wait for a
- * reader of stderr that does not read: then lines are lost, and the next one that is not says how many.
+ * Writes one line, in one call, so that threads do not mix theirs. Nobody is made to wait for a reader
+ * of stderr that does not read: then lines are lost, and the next one that is not says how many.
  */
 static void
 write_line(const char *line, size_t length)
 {
 	static atomic_uint lost;
-	struct pollfd state = { .fd = STDERR_FILENO, .events = POLLOUT };
-	unsigned missed;
+	unsigned missed = atomic_exchange(&lost, 0);
 	char note[64];
 
-	if (poll(&state, 1, 0) == 0) {
-		atomic_fetch_add(&lost, 1);
-		return;
-	}
-	missed = atomic_exchange(&lost, 0);
 	if (missed > 0) {
 		int size = snprintf(note, sizeof note, "twined: warning: %u log lines were lost\n", missed);
 
-		if (write(STDERR_FILENO, note, (size_t)size) < 0)
-			atomic_fetch_add(&lost, missed);
+		if (!write_at_once(note, (size_t)size)) {
+			atomic_fetch_add(&lost, missed + 1);
+			return;
+		}
 	}
-	while (write(STDERR_FILENO, line, length) < 0 && errno == EINTR)
-		;
+	if (!write_at_once(line, length))
+		atomic_fetch_add(&lost, 1);
 }
 
 void

@@ -102,16 +102,6 @@ unix_bind(struct port *port, const struct sockaddr_any *address, int type,
 	return NULL;
 }
 
-/* Whether the socket's path is still the one that this port has made. */
-static bool
-path_is_ours(const struct port *port)
-{
-	struct stat status;
-
-	return port->inode != 0 && lstat(unix_path(&port->bound), &status) == 0
-	       && status.st_dev == port->device && status.st_ino == port->inode;
-}
-
 static int
 set_option(int fd, int level, int name, int value)
 {
@@ -143,10 +133,56 @@ port_note_bound(struct port *port)
 	return port->text == NULL ? failure("memory", ENOMEM) : NULL;
 }
 
+/* Opens the path itself, if it is still the one that this port has made; -1: not (any more). */
+static int
+path_open(const struct port *port)
+{
+	struct stat status;
+	int fd;
+
+	if (port->inode == 0)
+		return -1;
+	fd = open(unix_path(&port->bound), O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, &status) == 0 && status.st_dev == port->device && status.st_ino == port->inode)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+/* Sets mode and owner of the path, and of nothing that may have come into its place. */
+static const char *
+path_apply(struct port *port, const struct listener_settings *settings)
+{
+	uid_t uid = settings->socket_user == OPTION_AUTO ? (uid_t)-1 : (uid_t)settings->socket_user;
+	gid_t gid = settings->socket_group == OPTION_AUTO ? (gid_t)-1 : (gid_t)settings->socket_group;
+	const char *error = NULL;
+	char itself[40];
+	int fd = path_open(port);
+
+	if (fd < 0)
+		return "the path is not the socket that was made there";
+	/* What an earlier configuration has set is taken back. */
+	if (port->owned && uid == (uid_t)-1)
+		uid = geteuid();
+	if (port->owned && gid == (gid_t)-1)
+		gid = getegid();
+	snprintf(itself, sizeof itself, "/proc/self/fd/%d", fd);
+	if ((uid != (uid_t)-1 || gid != (gid_t)-1) && fchownat(fd, "", uid, gid, AT_EMPTY_PATH) < 0)
+		error = failure("socket_user, socket_group", errno);
+	else if (chmod(itself, (mode_t)settings->socket_mode) < 0)
+		error = failure("socket_mode", errno);
+	else
+		port->owned = uid != (uid_t)-1 || gid != (gid_t)-1;
+	close(fd);
+	return error;
+}
+
 const char *
 port_apply(struct port *port, const struct listener_settings *settings)
 {
-	const char *path = unix_path(&port->bound);
+	const char *error = NULL;
 
 	if (port->kind == ADDRESS_TCP) {
 		/* Accepted connections inherit these from the listening socket. */
@@ -154,26 +190,12 @@ port_apply(struct port *port, const struct listener_settings *settings)
 		    || set_option(port->fd, SOL_SOCKET, SO_KEEPALIVE, settings->keepalive != 0) < 0)
 			return failure("setsockopt", errno);
 	}
-	if (path != NULL && path_is_ours(port)) {
-		uid_t uid = settings->socket_user == OPTION_AUTO ? (uid_t)-1
-								 : (uid_t)settings->socket_user;
-		gid_t gid = settings->socket_group == OPTION_AUTO ? (gid_t)-1
-								  : (gid_t)settings->socket_group;
-
-		/* What an earlier configuration has set is taken back. */
-		if (port->owned && uid == (uid_t)-1)
-			uid = geteuid();
-		if (port->owned && gid == (gid_t)-1)
-			gid = getegid();
-		if ((uid != (uid_t)-1 || gid != (gid_t)-1) && lchown(path, uid, gid) < 0)
-			return failure("socket_user, socket_group", errno);
-		port->owned = uid != (uid_t)-1 || gid != (gid_t)-1;
-		if (chmod(path, (mode_t)settings->socket_mode) < 0)
-			return failure("socket_mode", errno);
-	}
-	if (!address_is_datagram(port->kind) && listen(port->fd, (int)settings->backlog) < 0)
-		return failure("listen", errno);
-	return NULL;
+	if (port->inode != 0)
+		error = path_apply(port, settings);
+	if (error == NULL && !address_is_datagram(port->kind)
+	    && listen(port->fd, (int)settings->backlog) < 0)
+		error = failure("listen", errno);
+	return error;
 }
 
 static struct port *
@@ -286,10 +308,15 @@ port_ref(struct port *port)
 void
 port_unref(struct port *port)
 {
+	int path_fd;
+
 	if (port == NULL || --port->refs > 0)
 		return;
-	if (path_is_ours(port))
+	path_fd = path_open(port);
+	if (path_fd >= 0) {
 		unlink(unix_path(&port->bound));
+		close(path_fd);
+	}
 	if (port->fd >= 0)
 		close(port->fd);
 	free(port->text);

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -226,7 +227,13 @@ reactor_free(struct reactor *reactor)
 void
 reactor_run(struct reactor *reactor)
 {
-	event_base_loop(reactor->base, EVLOOP_NO_EXIT_ON_EMPTY);
+	static const struct timespec pause = { .tv_nsec = 10 * 1000 * 1000 };
+
+	/* To wait can fail for want of memory: that passes, and must not end the thread. */
+	while (event_base_loop(reactor->base, EVLOOP_NO_EXIT_ON_EMPTY) < 0) {
+		log_error("reactor %u: waiting for events: %s", reactor->index, strerror(errno));
+		nanosleep(&pause, NULL);
+	}
 }
 
 static void *

@@ -19,11 +19,12 @@
  */
 static const char answer_ok[] = "OK\n", answer_failed[] = "FAILED\n";
 
-enum { ANSWER_MAX = 64 * 1024, RELOAD_WAIT_MS = 60 * 1000 };
+enum { ANSWER_MAX = 64 * 1024, RELOAD_WAIT_MS = 60 * 1000, RETRY_MS = 100 };
 
 struct control {
 	struct reactor *reactor;
 	struct event event;
+	struct deadline retry;
 	int fd;
 	int (*reload)(void *arg, struct config_errors *errors);
 	void *arg;
@@ -61,6 +62,14 @@ control_answer(struct control *control, int fd)
 	config_errors_clear(&errors);
 }
 
+/* Out of descriptors: does not ask again at once. */
+static void
+control_pause(struct control *control)
+{
+	reactor_unwatch(&control->event);
+	reactor_set_deadline(control->reactor, &control->retry, reactor_now_ms() + RETRY_MS);
+}
+
 static void
 control_ready(evutil_socket_t listening, short what, void *arg)
 {
@@ -70,14 +79,28 @@ control_ready(evutil_socket_t listening, short what, void *arg)
 	int fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
 
 	(void)what;
-	if (fd < 0)
+	if (fd < 0) {
+		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+			control_pause(control);
 		return;
+	}
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0
 	    && (peer.uid == 0 || peer.uid == geteuid()))
 		control_answer(control, fd);
 	else
-		log_warning("reload: user %ld may not ask for it", (long)peer.uid);
+		log_debug("reload: user %ld may not ask for it", (long)peer.uid);
 	close(fd);
+}
+
+static void
+control_retry(void *arg)
+{
+	struct control *control = arg;
+
+	if (reactor_watch(control->reactor, &control->event, control->fd, EV_READ | EV_PERSIST,
+			  control_ready, control)
+	    != 0)
+		reactor_set_deadline(control->reactor, &control->retry, reactor_now_ms() + RETRY_MS);
 }
 
 struct control *
@@ -93,6 +116,8 @@ control_new(struct reactor *reactor, int (*reload)(void *arg, struct config_erro
 	control->reactor = reactor;
 	control->reload = reload;
 	control->arg = arg;
+	control->retry.fn = control_retry;
+	control->retry.arg = control;
 	control->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (control->fd >= 0 && bind(control->fd, (struct sockaddr *)&address, length) == 0
 	    && listen(control->fd, 16) == 0
@@ -113,6 +138,7 @@ control_free(struct control *control)
 {
 	if (control == NULL)
 		return;
+	reactor_unset_deadline(control->reactor, &control->retry);
 	reactor_unwatch(&control->event);
 	close(control->fd);
 	free(control);
