@@ -201,6 +201,16 @@ watch_signals(struct run *run)
 	return 0;
 }
 
+/* From here on nothing but the end: a signal that comes now must not spoil the exit status. */
+static void
+block_signals(void)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, NULL);
+}
+
 /* Begins to listen and to turn: 0, or -1 when errors or errno says why not. */
 static int
 start(struct run *run, const struct config *config, struct config_errors *errors)
@@ -259,6 +269,7 @@ run(const struct options *options)
 	config_errors_clear(&errors);
 	if (status == 0)
 		reactor_run(run.reactor);
+	block_signals();
 	control_free(run.control);
 	if (run.service != NULL)
 		service_free(run.service);
