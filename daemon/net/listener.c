@@ -61,7 +61,10 @@ static struct port *
 port_find(const struct port_list *known, const char *key, size_t *from)
 {
 	for (; *from < known->count; (*from)++)
-		if (!known->items[*from]->claimed && strcmp(known->items[*from]->key, key) == 0)
+		/* A port that the system has picked is found by its number too. */
+		if (!known->items[*from]->claimed
+		    && (strcmp(known->items[*from]->key, key) == 0
+			|| (!known->items[*from]->passed && strcmp(known->items[*from]->text, key) == 0)))
 			return known->items[(*from)++];
 	return NULL;
 }

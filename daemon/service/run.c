@@ -221,11 +221,12 @@ start(struct run *run, const struct config *config, struct config_errors *errors
 	run->service = service_new(&config->daemon);
 	if (run->service == NULL)
 		return -1;
-	if (service_apply(run->service, config, errors) < 0 || service_start(run->service) < 0)
-		return -1;
+	/* Before the log says that anything listens: whoever reads that may ask for a reload. */
 	run->control = control_new(run->reactor, reload, run);
 	if (run->control == NULL)
 		log_warning("--reload will not work: %s", strerror(errno));
+	if (service_apply(run->service, config, errors) < 0 || service_start(run->service) < 0)
+		return -1;
 	run->watchdog_ms = systemd_watchdog_ms();
 	run->tick.fn = tick;
 	run->tick.arg = run;
