@@ -219,11 +219,12 @@ transport_end_write(struct transport *transport)
 	transport_settle(transport);
 }
 
-void
-transport_lose(struct transport *transport, enum reason reason)
+/* Nothing more is to be read or written but what is unsent: false if that was settled before. */
+static bool
+begin_loss(struct transport *transport, enum reason reason)
 {
 	if (transport->closed || transport->losing)
-		return;
+		return false;
 	transport->losing = true;
 	transport->reason = reason;
 	if (transport->read_side == READ_OPEN)
@@ -232,6 +233,14 @@ transport_lose(struct transport *transport, enum reason reason)
 		transport->write_side = WRITE_ENDING;
 	transport->want_drained = false;
 	transport->progress_ms = reactor_now_ms();
+	return true;
+}
+
+void
+transport_lose(struct transport *transport, enum reason reason)
+{
+	if (!begin_loss(transport, reason))
+		return;
 	transport_update_deadline(transport);
 	transport_settle(transport);
 }
@@ -239,17 +248,9 @@ transport_lose(struct transport *transport, enum reason reason)
 void
 transport_reset(struct transport *transport, enum reason reason)
 {
-	if (transport->closed || transport->losing)
+	if (!begin_loss(transport, reason))
 		return;
-	transport->losing = true;
 	transport->resetting = true;
-	transport->reason = reason;
-	if (transport->read_side == READ_OPEN)
-		transport->read_side = READ_DROPPING;
-	if (transport->write_side == WRITE_OPEN)
-		transport->write_side = WRITE_ENDING;
-	transport->want_drained = false;
-	transport->progress_ms = reactor_now_ms();
 	transport_settle(transport);
 }
 
