@@ -301,7 +301,7 @@ class Daemon:
     def wait(self, seconds=PATIENCE):
         """The exit status; all of the log has been read then."""
         self.threads[1].join(seconds)		# its stderr ends with it
-        return self.process.wait(1)
+        return self.process.wait(PATIENCE)
 
     def stop(self, seconds=PATIENCE):
         """Stops it, and judges how it went: exit status 0, nothing reported."""
