@@ -44,8 +44,8 @@ def twined():
 
 @pytest.fixture
 def server():
-    """Starts a server on loopback: server(handler, path=None) gives its address. The handler has each
-    connection in a thread of its own; what it raises before the test's end fails the test."""
+    """Starts a server on loopback: server(handler, path=None) gives its address. The handler has
+    each connection in a thread of its own; what it raises before the test's end fails the test."""
     listeners, connections, threads, failures = [], [], [], []
     ending = threading.Event()
 

@@ -1,4 +1,4 @@
-"""Sockets passed by name, as systemd does it: sd_listen_fds(3), with a wrapper in systemd's place."""
+"""Sockets passed by name, sd_listen_fds(3), with a wrapper in systemd's place."""
 
 import fcntl
 import os
@@ -67,7 +67,8 @@ def url(sock):
 @pytest.mark.parametrize("threads", [1, 2, 4])
 def test_sockets_of_every_kind_are_served_by_name(passed, tcp, udp, unix, threads):
     config = (f"[daemon]\nthreads = {threads}\n" + listener("web", "echo", "systemd:web")
-              + listener("gram", "echo", "systemd:gram") + listener("local", "time", "systemd:local"))
+              + listener("gram", "echo", "systemd:gram")
+              + listener("local", "time", "systemd:local"))
     # In another order than in the file.
     daemon = passed(config, [("local", unix), ("gram", udp), ("web", tcp)])
     for _ in range(threads * 3):

@@ -291,8 +291,7 @@ def test_an_address_in_use_is_1_with_line_and_address(twined):
     address = twined(listener("echo", "echo")).address("echo")
     second = twined(listener("other", "echo", address), ready=False)
     log = second.fail()
-    assert f"{second.path}:2: [listener:other] listen: {address}: bind: Address already in use" in log \
-        or re.search(rf"twined.ini:\d+: \[listener:other\].*{re.escape(address)}.*in use", log)
+    assert re.search(rf"twined.ini:\d+: \[listener:other\] .*{re.escape(address)}.*in use", log)
 
 
 def test_one_address_in_use_starts_nothing(twined, directory):

@@ -105,7 +105,8 @@ def test_max_connections_per_ip_turns_one_address_away_and_serves_the_next(twine
 
 
 def test_max_connections_per_ip_counts_all_threads(twined):
-    daemon = twined("[daemon]\nthreads = 4\n" + listener("echo", "echo", max_connections_per_ip="5"))
+    daemon = twined("[daemon]\nthreads = 4\n"
+                    + listener("echo", "echo", max_connections_per_ip="5"))
     fill(daemon, 5)
     assert all(is_turned_away(daemon) for _ in range(8))
 
@@ -165,7 +166,10 @@ def test_ipv4_peers_of_a_socket_for_both_families_are_known_as_ipv4(twined):
 ])
 def test_allow_and_deny_of_unix_peers(twined, directory, keys, served):
     daemon = twined(listener("echo", "echo", f"unix://{directory}/s", **keys))
-    assert is_served(daemon.connect("echo", "unix")) if served else is_turned_away(daemon, "echo", "unix")
+    if served:
+        assert is_served(daemon.connect("echo", "unix"))
+    else:
+        assert is_turned_away(daemon, "echo", "unix")
 
 
 @pytest.mark.parametrize("scheme", ["udp", "unixgram"])

@@ -71,7 +71,8 @@ def test_what_a_peer_sends_never_reaches_the_log(twined, data):
 
 def test_usr1_logs_a_summary_line_for_every_listener(twined):
     daemon = twined("[daemon]\nthreads = 2\n" + listener("echo", "echo")
-                    + listener("day", "daytime", "udp://127.0.0.1:0") + listener("quiet", "discard"))
+                    + listener("day", "daytime", "udp://127.0.0.1:0")
+                    + listener("quiet", "discard"))
     keep = daemon.connect("echo")
     keep.sendall(b"abc")
     assert receive(keep, 3) == b"abc"

@@ -73,7 +73,8 @@ def test_a_peer_that_does_not_read_slows_only_itself(twined):
 
 
 def test_blocked_connections_cost_no_cpu(twined):
-    daemon = twined("[daemon]\nthreads = 1\n" + listener("echo", "echo") + listener("gen", "chargen"))
+    daemon = twined("[daemon]\nthreads = 1\n" + listener("echo", "echo")
+                    + listener("gen", "chargen"))
     push_all([daemon.connect("echo") for _ in range(10)])
     for _ in range(10):
         daemon.connect("gen")

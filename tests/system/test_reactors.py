@@ -50,7 +50,8 @@ def test_every_protocol_works(twined, server, directory, backend, threads):
 
 def busy_threads(daemon, before):
     """The threads that have used CPU time since."""
-    return [task for task, used in thread_times(daemon).items() if used - before.get(task, 0) > 0.005]
+    return [task for task, used in thread_times(daemon).items()
+            if used - before.get(task, 0) > 0.005]
 
 
 def thread_times(daemon):
@@ -109,8 +110,8 @@ def test_an_idle_daemon_costs_no_cpu(twined):
 
 
 def test_a_busy_connection_keeps_nobody_else_waiting(twined):
-    daemon = twined("[daemon]\nthreads = 1\n" + listener("gen", "chargen") + listener("echo", "echo")
-                    + listener("sink", "discard"))
+    daemon = twined("[daemon]\nthreads = 1\n" + listener("gen", "chargen")
+                    + listener("echo", "echo") + listener("sink", "discard"))
     stop = threading.Event()
 
     def drain():

@@ -1,4 +1,4 @@
-"""echo, discard, chargen, daytime, time and qotd, on every kind of socket, as their RFCs have them."""
+"""The six small services on every kind of socket, as their RFCs have them."""
 
 import datetime
 import os

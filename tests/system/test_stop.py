@@ -1,4 +1,4 @@
-"""A graceful stop: what is owed is delivered, what is idle does not delay it, and the second is at once."""
+"""A graceful stop: what is owed is delivered, what is idle does not delay it."""
 
 import fcntl
 import os
