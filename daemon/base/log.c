@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -22,6 +24,7 @@ static const int journal_priorities[] = { 3, 4, 5, 6, 7 };
 static atomic_int level_now = LEVEL_INFO;
 static bool to_journal;
 static bool is_socket;
+static bool may_block;
 static int log_fd = STDERR_FILENO;
 
 void
@@ -42,6 +45,7 @@ log_open(void)
 
 		if (fd >= 0)
 			log_fd = fd;
+		may_block = fd < 0;	/* somebody else's: we may not open it */
 	}
 }
 
@@ -109,6 +113,21 @@ escape(const char *text, char *line, size_t size)
 	return used;
 }
 
+/* Writes to a stream that would block us: only what it says it has room for, one line at a time. */
+static ssize_t
+write_with_care(const char *bytes, size_t length)
+{
+	static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+	struct pollfd state = { .fd = log_fd, .events = POLLOUT };
+	ssize_t written = 0;
+
+	pthread_mutex_lock(&mutex);
+	if (poll(&state, 1, 0) > 0)
+		written = write(log_fd, bytes, length);
+	pthread_mutex_unlock(&mutex);
+	return written;
+}
+
 /* Writes what goes at once: whether that is all. */
 static bool
 write_at_once(const char *bytes, size_t length)
@@ -117,7 +136,8 @@ write_at_once(const char *bytes, size_t length)
 
 	do
 		written = is_socket ? send(log_fd, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL)
-				    : write(log_fd, bytes, length);
+			  : may_block ? write_with_care(bytes, length)
+				      : write(log_fd, bytes, length);
 	while (written < 0 && errno == EINTR);
 	return written == (ssize_t)length;
 }

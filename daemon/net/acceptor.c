@@ -42,7 +42,6 @@ struct acceptor {
 	struct counters *counters;
 	struct event event;
 	int fd;
-	bool opened;
 	bool watching;
 	bool full;			/* paused because every place is taken */
 	struct deadline retry;
@@ -134,6 +133,7 @@ acceptor_pause(struct acceptor *acceptor, int64_t wait_ms)
 	reactor_set_deadline(acceptor->reactor, &acceptor->retry, reactor_now_ms() + (uint64_t)wait_ms);
 }
 
+/* Goes on accepting; without memory for that, later. */
 static void
 acceptor_retry(void *arg)
 {
@@ -361,29 +361,13 @@ branch_enter(void *arg)
 	endpoint_enter(arg);
 }
 
-static void
-acceptor_watch(void *arg)
-{
-	struct acceptor *acceptor = arg;
-
-	acceptor->opened = reactor_watch(acceptor->reactor, &acceptor->event, acceptor->fd,
-					 EV_READ | EV_PERSIST, acceptor_ready, acceptor)
-			   == 0;
-	acceptor->watching = acceptor->opened;
-}
-
-int
+void
 acceptor_open(struct acceptor *acceptor)
 {
 	for (size_t i = 0; i < acceptor->branch_count; i++)
 		reactor_call_wait(acceptor->branches[i]->endpoint.reactor, branch_enter,
 				  acceptor->branches[i]);
-	reactor_call_wait(acceptor->reactor, acceptor_watch, acceptor);
-	if (!acceptor->opened) {
-		errno = ENOMEM;
-		return -1;
-	}
-	return 0;
+	reactor_call_wait(acceptor->reactor, acceptor_retry, acceptor);
 }
 
 static void

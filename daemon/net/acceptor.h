@@ -30,8 +30,8 @@ struct acceptor *acceptor_new(const struct port *port, const struct listener_set
 			      struct factory *factory, struct limits *limits, struct tally *tally,
 			      struct reactor *const *reactors, size_t reactor_count);
 
-/* Begins to accept: 0, or -1 with errno. This and the following are for the control thread. */
-int acceptor_open(struct acceptor *acceptor);
+/* Begins to accept. This and the following are for the control thread. */
+void acceptor_open(struct acceptor *acceptor);
 
 /*
  * Stops accepting and gives the acceptor up. Its connections go on and free what they share when the

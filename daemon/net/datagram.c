@@ -20,6 +20,7 @@
 
 enum {
 	BATCH = 32,
+	RETRY_MS = 80,
 	SLOT_SIZE = REACTOR_SCRATCH_SIZE / BATCH,	/* 64 KiB */
 	CONTROL_SIZE = CMSG_SPACE(sizeof(struct in_pktinfo)) + CMSG_SPACE(sizeof(struct in6_pktinfo)),
 };
@@ -36,6 +37,7 @@ struct datagram_port {
 	struct reply_rate *rate;	/* made with the first answer it is about */
 	struct tally *tally;
 	struct event event;
+	struct deadline retry;
 	int fd;
 	bool sends_source;
 	bool opened;
@@ -316,10 +318,24 @@ datagrams_ready(evutil_socket_t fd, short what, void *arg)
 		batch_send(port, batch);
 }
 
+/* Begins to read; without memory for that, later. */
+static void
+open_call(void *arg)
+{
+	struct datagram_port *port = arg;
+	struct reactor *reactor = port->endpoint.reactor;
+
+	port->opened = batch_make(reactor) == 0
+		       && reactor_watch(reactor, &port->event, port->fd, EV_READ | EV_PERSIST,
+					datagrams_ready, port)
+				  == 0;
+	if (!port->opened)
+		reactor_set_deadline(reactor, &port->retry, reactor_now_ms() + RETRY_MS);
+}
+
 struct datagram_port *
 datagram_port_new(const struct port *port, const struct listener_settings *settings,
-		  struct factory *factory, struct tally *tally, struct own_addresses *own,
-		  struct reactor *reactor)
+		  struct factory *factory, struct tally *tally, struct reactor *reactor)
 {
 	const char *listener = factory_name(factory);
 	size_t size = strlen(listener) + 1 + strlen(port->text) + 1;
@@ -336,32 +352,19 @@ datagram_port_new(const struct port *port, const struct listener_settings *setti
 		.counters = tally_counters(tally, reactor_index(reactor)),
 	};
 	new->settings = settings;
-	new->own = own_addresses_ref(own);
+	new->retry.fn = open_call;
+	new->retry.arg = new;
 	new->tally = tally_ref(tally);
 	new->fd = port->fd;
 	new->sends_source = port->sends_source;
 	return new;
 }
 
-static void
-open_call(void *arg)
+void
+datagram_port_open(struct datagram_port *port, struct own_addresses *own)
 {
-	struct datagram_port *port = arg;
-
-	port->opened = batch_make(port->endpoint.reactor) == 0
-		       && reactor_watch(port->endpoint.reactor, &port->event, port->fd,
-					EV_READ | EV_PERSIST, datagrams_ready, port)
-				  == 0;
-}
-
-int
-datagram_port_open(struct datagram_port *port)
-{
+	port->own = own_addresses_ref(own);
 	reactor_call_wait(port->endpoint.reactor, open_call, port);
-	if (port->opened)
-		return 0;
-	errno = ENOMEM;
-	return -1;
 }
 
 /* A new set for a port, taken over in its thread. */
@@ -394,6 +397,7 @@ close_call(void *arg)
 
 	if (port->opened)
 		reactor_unwatch(&port->event);
+	reactor_unset_deadline(port->endpoint.reactor, &port->retry);
 }
 
 void

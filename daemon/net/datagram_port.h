@@ -32,10 +32,10 @@ bool own_addresses_have(const struct own_addresses *own, const struct sockaddr_a
  */
 struct datagram_port *datagram_port_new(const struct port *port, const struct listener_settings *settings,
 					struct factory *factory, struct tally *tally,
-					struct own_addresses *own, struct reactor *reactor);
+					struct reactor *reactor);
 
-/* Begins to read: 0, or -1 with errno. */
-int datagram_port_open(struct datagram_port *port);
+/* Begins to read. */
+void datagram_port_open(struct datagram_port *port, struct own_addresses *own);
 
 /* Has it use a new set of our own addresses. */
 void datagram_port_set_own(struct datagram_port *port, struct own_addresses *own);

@@ -176,27 +176,23 @@ home_reactor(const struct listener *listener, size_t reactor_count)
 	return hash % reactor_count;
 }
 
+/* Makes what takes from a port: 0, or -1 with errno. */
 static int
-intake_open(struct listener *listener, struct intake *intake, struct port *port,
-	    struct reactor *const *reactors, size_t reactor_count, struct own_addresses *own)
+intake_make(struct listener *listener, struct intake *intake, const struct port *port,
+	    struct reactor *const *reactors, size_t reactor_count)
 {
-	const char *error = port_apply(port, listener->settings);
-
-	if (error != NULL)
-		log_warning("%s %s: %s", listener_name(listener), port->text, error);
-	if (address_is_datagram(port->kind)) {
+	if (address_is_datagram(port->kind))
 		intake->datagram_port = datagram_port_new(port, listener->settings, listener->factory,
-							  listener->tally, own, reactors[0]);
-		return intake->datagram_port == NULL ? -1 : datagram_port_open(intake->datagram_port);
-	}
-	intake->acceptor = acceptor_new(port, listener->settings, listener->factory, listener->limits,
-					listener->tally, reactors, reactor_count);
-	return intake->acceptor == NULL ? -1 : acceptor_open(intake->acceptor);
+							  listener->tally, reactors[0]);
+	else
+		intake->acceptor = acceptor_new(port, listener->settings, listener->factory,
+						listener->limits, listener->tally, reactors,
+						reactor_count);
+	return intake->datagram_port == NULL && intake->acceptor == NULL ? -1 : 0;
 }
 
 int
-listener_open(struct listener *listener, struct reactor *const *reactors, size_t reactor_count,
-	      struct own_addresses *own)
+listener_prepare(struct listener *listener, struct reactor *const *reactors, size_t reactor_count)
 {
 	struct reactor **turn = calloc(reactor_count, sizeof *turn);
 	size_t home = home_reactor(listener, reactor_count);
@@ -209,16 +205,32 @@ listener_open(struct listener *listener, struct reactor *const *reactors, size_t
 	}
 	for (size_t i = 0; i < reactor_count; i++)
 		turn[i] = reactors[(home + i) % reactor_count];
-	limits_set(listener->limits, listener->settings);
 	for (size_t i = 0; i < listener->ports.count; i++)
-		if (intake_open(listener, &listener->intakes[i], listener->ports.items[i], turn,
-				listener_protocol(listener)->one_reactor ? 1 : reactor_count, own)
+		if (intake_make(listener, &listener->intakes[i], listener->ports.items[i], turn,
+				listener_protocol(listener)->one_reactor ? 1 : reactor_count)
 		    < 0)
 			goto out;
 	result = 0;
 out:
 	free(turn);
 	return result;
+}
+
+void
+listener_open(struct listener *listener, struct own_addresses *own)
+{
+	limits_set(listener->limits, listener->settings);
+	for (size_t i = 0; i < listener->ports.count; i++) {
+		struct port *port = listener->ports.items[i];
+		const char *error = port_apply(port, listener->settings);
+
+		if (error != NULL)
+			log_warning("%s %s: %s", listener_name(listener), port->text, error);
+		if (listener->intakes[i].acceptor != NULL)
+			acceptor_open(listener->intakes[i].acceptor);
+		else
+			datagram_port_open(listener->intakes[i].datagram_port, own);
+	}
 }
 
 void

@@ -66,12 +66,14 @@ struct listener *listener_new(const struct listener_settings *settings, struct f
  */
 int listener_bind(struct listener *listener, const struct port_list *known, char *error, size_t size);
 
+/* Makes all that listener_open needs, so that nothing is left that can fail: 0, or -1 with errno. */
+int listener_prepare(struct listener *listener, struct reactor *const *reactors, size_t reactor_count);
+
 /*
- * Starts to accept and to read; the addresses are the daemon's own datagram addresses. The sockets of a
- * predecessor must be closed before. 0, or -1 with errno.
+ * Starts to accept and to read; own are the daemon's own datagram addresses. The predecessor must be
+ * closed before.
  */
-int listener_open(struct listener *listener, struct reactor *const *reactors, size_t reactor_count,
-		  struct own_addresses *own);
+void listener_open(struct listener *listener, struct own_addresses *own);
 
 /* Stops accepting and reading. Connections go on. */
 void listener_close(struct listener *listener);

@@ -185,9 +185,13 @@ transport_settle(struct transport *transport)
 	if (transport->closed)
 		return;
 	if (transport->resetting && transport->unsent == NULL) {
+		int64_t limit_ms = transport->endpoint->linger_timeout_ms != 0
+					   ? transport->endpoint->linger_timeout_ms
+					   : transport->endpoint->idle_timeout_ms;
+
 		if (transport_acknowledged(transport) == transport->sent
-		    || reactor_now_ms() - transport->progress_ms
-			       >= (uint64_t)transport->endpoint->linger_timeout_ms)
+		    || (limit_ms != 0
+			&& reactor_now_ms() - transport->progress_ms >= (uint64_t)limit_ms))
 			transport_abort(transport, transport->reason);
 		else
 			reactor_set_deadline(transport->endpoint->reactor, &transport->deadline,

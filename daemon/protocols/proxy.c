@@ -50,7 +50,6 @@ struct upstreams {
 struct proxy_side {
 	struct transport *other;	/* NULL: not yet, or no longer */
 	struct connector *connector;	/* the client's side, while dialling */
-	bool stopping;			/* the client's side: it ends when the upstream does */
 };
 
 static const struct protocol upstream_protocol;
@@ -207,35 +206,19 @@ proxy_read_ended(struct transport *transport)
 		transport_end_write(transport);
 }
 
-static void
-upstream_read_ended(struct transport *upstream)
-{
-	struct proxy_side *side = transport_state(upstream), *client;
-
-	proxy_read_ended(upstream);
-	if (side->other == NULL)
-		return;
-	client = transport_state(side->other);
-	if (client->stopping)
-		transport_lose(side->other, REASON_SHUTDOWN);
-}
-
-/* What the client has sent is delivered; the upstream is told that there is no more, and may answer. */
+/*
+ * The pair goes on until it ends by itself, or is cut after shutdown_timeout: to end one side for the
+ * other would make half a transfer look like a whole one.
+ */
 static void
 proxy_stopping(struct transport *client)
 {
 	struct proxy_side *side = transport_state(client);
 
-	if (side->other == NULL) {
-		transport_lose(client, REASON_SHUTDOWN);
-		return;
-	}
-	side->stopping = true;
-	transport_pause(client);
-	transport_end_write(side->other);
+	if (side->other == NULL)
+		transport_reset(client, REASON_SHUTDOWN);
 }
 
-/* Goes on until it has ended by itself. */
 static void
 upstream_stopping(struct transport *upstream)
 {
@@ -317,7 +300,7 @@ static const struct protocol upstream_protocol = {
 	.own_flow_control = true,
 	.data_received = proxy_data_received,
 	.drained = proxy_drained,
-	.read_ended = upstream_read_ended,
+	.read_ended = proxy_read_ended,
 	.stopping = upstream_stopping,
 	.connection_lost = upstream_connection_lost,
 };

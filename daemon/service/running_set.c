@@ -78,6 +78,11 @@ listener_make(const struct running_place *place, struct listener_config *config,
 		listener_free(listener);
 		return NULL;
 	}
+	if (listener_prepare(listener, place->reactors, place->reactor_count) < 0) {
+		add_error(errors, config, strerror(errno));
+		listener_free(listener);
+		return NULL;
+	}
 	return listener;
 }
 
@@ -214,8 +219,7 @@ log_change(const struct running *running, const char *what)
 
 /* Puts the new set in the place of the old one. */
 static void
-swap(struct running_set *old, const struct running_set *next, const struct running_place *place,
-     struct own_addresses *own)
+swap(struct running_set *old, const struct running_set *next, struct own_addresses *own)
 {
 	for (size_t i = 0; i < old->count; i++) {
 		if (is_kept(next, &old->items[i])) {
@@ -229,9 +233,7 @@ swap(struct running_set *old, const struct running_set *next, const struct runni
 	for (size_t i = 0; i < next->count; i++) {
 		if (is_kept(old, &next->items[i]))
 			continue;
-		if (listener_open(next->items[i].listener, place->reactors, place->reactor_count, own)
-		    < 0)
-			log_error("%s: %s", next->items[i].config->name, strerror(errno));
+		listener_open(next->items[i].listener, own);
 		log_change(&next->items[i], running_find(old, next->items[i].config->name) == NULL
 						    ? "listening"
 						    : "changed");
@@ -272,7 +274,7 @@ running_set_apply(struct running_set *now, const struct config *config,
 		abandon(now, &next);
 		return -1;
 	}
-	swap(now, &next, place, own);
+	swap(now, &next, own);
 	own_addresses_unref(own);
 	return 0;
 }
