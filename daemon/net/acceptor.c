@@ -171,6 +171,7 @@ acceptor_refuse(struct acceptor *acceptor, int fd, const union peer_address *pee
 	if (reason != REASON_DENIED)
 		setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
 	close(fd);
+	acceptor->counters->accepted++;
 	acceptor->counters->closed[reason]++;
 	log_info("%s: %s: refused: %s", acceptor->branches[0]->name,
 		 peer_format(ADDRESS_TCP, peer, text), reason_word(reason));
@@ -191,6 +192,7 @@ branch_take(struct branch *branch, int fd, const union peer_address *peer)
 {
 	if (transport_new(&branch->endpoint, factory_protocol(branch->endpoint.factory), fd, peer) != NULL)
 		return;
+	branch->endpoint.counters->accepted++;
 	branch->endpoint.counters->closed[REASON_NO_RESOURCES]++;
 	limits_leave_place(branch->limits);
 	if (branch->counts_peers)

@@ -95,7 +95,8 @@ unix_bind(struct port *port, const struct sockaddr_any *address, int type,
 		if (stale != NULL)
 			return stale;
 	}
-	if (unix_path(address) != NULL && lstat(unix_path(address), &status) == 0) {
+	if (unix_path(address) != NULL && lstat(unix_path(address), &status) == 0
+	    && S_ISSOCK(status.st_mode)) {
 		port->device = status.st_dev;
 		port->inode = status.st_ino;
 	}
@@ -308,15 +309,13 @@ port_ref(struct port *port)
 void
 port_unref(struct port *port)
 {
-	int path_fd;
+	struct stat status;
 
 	if (port == NULL || --port->refs > 0)
 		return;
-	path_fd = path_open(port);
-	if (path_fd >= 0) {
+	if (port->inode != 0 && lstat(unix_path(&port->bound), &status) == 0
+	    && status.st_dev == port->device && status.st_ino == port->inode)
 		unlink(unix_path(&port->bound));
-		close(path_fd);
-	}
 	if (port->fd >= 0)
 		close(port->fd);
 	free(port->text);

@@ -148,12 +148,21 @@ wake_cb(evutil_socket_t fd, short what, void *arg)
 		calls_run(arg);
 }
 
+/* What libevent says comes on top of an error that we see ourselves. */
+static void
+log_libevent(int severity, const char *text)
+{
+	(void)severity;
+	log_debug("libevent: %s", text);
+}
+
 static struct event_base *
 base_new(enum reactor_backend backend)
 {
 	struct event_config *config = event_config_new();
 	struct event_base *base = NULL;
 
+	event_set_log_callback(log_libevent);
 	if (config == NULL)
 		return NULL;
 	for (unsigned i = REACTOR_EPOLL; backend != REACTOR_AUTO && reactor_backend_names[i] != NULL; i++)
@@ -228,10 +237,14 @@ void
 reactor_run(struct reactor *reactor)
 {
 	static const struct timespec pause = { .tv_nsec = 10 * 1000 * 1000 };
+	uint64_t said_ms = 0;
 
 	/* To wait can fail for want of memory: that passes, and must not end the thread. */
 	while (event_base_loop(reactor->base, EVLOOP_NO_EXIT_ON_EMPTY) < 0) {
-		log_error("reactor %u: waiting for events: %s", reactor->index, strerror(errno));
+		if (reactor_now_ms() - said_ms >= 1000) {
+			said_ms = reactor_now_ms();
+			log_error("reactor %u: waiting for events: %s", reactor->index, strerror(errno));
+		}
 		nanosleep(&pause, NULL);
 	}
 }
