@@ -14,6 +14,12 @@
 
 enum { OPTION_RELOAD = 256 };
 
+#ifdef HAVE_SYSTEMD
+#define SYSTEMD_FEATURE ", libsystemd " LIBSYSTEMD_VERSION "\nfeatures: +systemd"
+#else
+#define SYSTEMD_FEATURE "\nfeatures: -systemd"
+#endif
+
 static const struct option long_options[] = {
 	{ "config", required_argument, NULL, 'c' },
 	{ "test", no_argument, NULL, 't' },
@@ -57,12 +63,7 @@ options_print_usage(FILE *out)
 void
 options_print_version(FILE *out)
 {
-	fprintf(out, "twined " PACKAGE_VERSION "\nlibevent %s, inih " INIH_VERSION
-#ifdef HAVE_SYSTEMD
-		     ", libsystemd " LIBSYSTEMD_VERSION "\nfeatures: +systemd\n",
-#else
-		     "\nfeatures: -systemd\n",
-#endif
+	fprintf(out, "twined " PACKAGE_VERSION "\nlibevent %s, inih " INIH_VERSION SYSTEMD_FEATURE "\n",
 		reactor_library_version());
 }
 

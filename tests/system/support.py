@@ -285,6 +285,14 @@ class Daemon:
                     total += int(file.read().split()[0])
         return total / 1e9
 
+    def thread_states(self):
+        """The state letter of each thread (proc(5))."""
+        states = []
+        for task in os.listdir(f"/proc/{self.pid}/task"):
+            with open(f"/proc/{self.pid}/task/{task}/stat", encoding="ascii") as file:
+                states.append(file.read().rpartition(")")[2].split()[0])
+        return states
+
     def descriptors(self):
         """The names of its open descriptors."""
         names = []

@@ -119,6 +119,7 @@ def test_a_disabled_listener_is_not_tried(twined):
 def test_a_stopped_service_is_found_out(twined):
     daemon = twined(listener("a", "echo", free_address()))
     daemon.signal(signal.SIGSTOP)
+    wait_for(lambda: all(state == "T" for state in daemon.thread_states()), "every thread has stopped")
     try:
         result = run("-p", "-c", daemon.path)
     finally:
