@@ -150,6 +150,9 @@ deadline_reached(void *arg)
 	const struct endpoint *endpoint = transport->endpoint;
 	uint64_t now_ms = reactor_now_ms(), at_ms = transport_first_timeout(transport);
 
+	transport_watch_peer(transport);
+	if (transport->closed)
+		return;
 	if (at_ms == 0 || at_ms > now_ms) {
 		transport_update_deadline(transport);
 		return;

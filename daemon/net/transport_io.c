@@ -18,7 +18,21 @@ enum {
 	READ_SIZE = 64 * 1024 - 128,
 	/* What is thrown away at once: TCP does not even copy it. */
 	DROP_SIZE = REACTOR_SCRATCH_SIZE,
+	PEER_WATCH = EV_READ | EV_ET,
+	PEER_WATCH_MS = 100,
 };
+
+/* Registers an event for a socket that has none. */
+static void
+transport_watch(struct transport *transport, unsigned interest)
+{
+	if (reactor_watch(transport->endpoint->reactor, &transport->event, transport_fd(transport),
+			  (short)(interest | EV_PERSIST), transport_on_event, transport)
+	    == 0)
+		transport->interest = interest & 0xff;
+	else
+		transport_abort(transport, REASON_NO_RESOURCES);
+}
 
 void
 transport_update_interest(struct transport *transport)
@@ -30,24 +44,31 @@ transport_update_interest(struct transport *transport)
 			 && (transport->unsent == NULL || transport->protocol->own_flow_control));
 	unsigned interest = (reads ? EV_READ : 0u) | (output_waits ? EV_WRITE : 0u);
 
-	/* After its end of stream a peer has but one thing to tell: that it has gone altogether. */
-	if (interest == 0 && transport->read_side == READ_ENDED && reactor_has_edges(reactor))
-		interest = EV_READ | EV_ET;
-
 	if (transport->closed || interest == transport->interest)
 		return;
+	/*
+	 * After its end of stream a peer has but one thing to tell: that it has gone altogether. Most
+	 * connections end soon after; one that does not is watched for that from the next deadline on.
+	 */
+	if (interest == 0 && transport->read_side == READ_ENDED && reactor_has_edges(reactor)) {
+		if (transport->interest == PEER_WATCH)
+			return;
+		reactor_set_deadline(reactor, &transport->deadline, reactor_now_ms() + PEER_WATCH_MS);
+	}
 	if (transport->interest != 0)
 		reactor_unwatch(&transport->event);
 	transport->interest = 0;
 	if (interest == 0)
 		return;
-	if (reactor_watch(reactor, &transport->event, transport_fd(transport),
-			  (short)(interest | EV_PERSIST), transport_on_event, transport)
-	    != 0) {
-		transport_abort(transport, REASON_NO_RESOURCES);
-		return;
-	}
-	transport->interest = interest & 0xff;
+	transport_watch(transport, interest);
+}
+
+void
+transport_watch_peer(struct transport *transport)
+{
+	if (transport->interest == 0 && transport->read_side == READ_ENDED
+	    && reactor_has_edges(transport->endpoint->reactor))
+		transport_watch(transport, PEER_WATCH);
 }
 
 /* What the socket takes of some pieces: the number of bytes, 0 when it is full, -1 with errno. */

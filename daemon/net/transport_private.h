@@ -79,6 +79,9 @@ void transport_note_progress(struct transport *transport);
 /* How much of what was sent the peer's system has acknowledged. */
 uint64_t transport_acknowledged(const struct transport *transport);
 
+/* Waits for the end of a peer that has half-closed, unless it waits for something else. */
+void transport_watch_peer(struct transport *transport);
+
 /* All that had come by the time of transport_stop has been handled. */
 void transport_stopped(struct transport *transport);
 
