@@ -8,22 +8,14 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "net/call_queue.h"
 
 const char *const reactor_backend_names[] = { "auto", "epoll", "poll", "select", NULL };
-
-/* A call from another thread, in a list until its turn comes. */
-struct call {
-	struct call *next;
-	void (*fn)(void *arg);
-	void *arg;
-	bool allocated;
-};
 
 struct reactor {
 	struct event_base *base;
@@ -39,10 +31,8 @@ struct reactor {
 	struct event deferred_event;
 	struct deferred *deferred, **deferred_end;
 
-	int wake_fd;
+	struct call_queue calls;
 	struct event wake_event;
-	pthread_mutex_t calls_mutex;
-	struct call *calls, **calls_end;
 
 	struct endpoint *endpoints;
 	void *attachment;
@@ -73,11 +63,7 @@ wheel_arm(struct reactor *reactor, uint64_t now_ms)
 	reactor->wheel_at_ms = now_ms + (uint64_t)wait_ms;
 	wait.tv_sec = wait_ms / 1000;
 	wait.tv_usec = wait_ms % 1000 * 1000;
-	if (event_add(&reactor->wheel_event, &wait) != 0) {
-		/* No memory for the heap of timers, whose one entry is reserved in reactor_new. */
-		log_error("reactor %u: cannot set a timer", reactor->index);
-		abort();
-	}
+	event_add(&reactor->wheel_event, &wait);	/* reactor_new has made room for it */
 }
 
 static void
@@ -116,36 +102,14 @@ deferred_cb(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-/* Runs the calls that other threads have left, in their order. */
-static void
-calls_run(struct reactor *reactor)
-{
-	struct call *calls;
-
-	pthread_mutex_lock(&reactor->calls_mutex);
-	calls = reactor->calls;
-	reactor->calls = NULL;
-	reactor->calls_end = &reactor->calls;
-	pthread_mutex_unlock(&reactor->calls_mutex);
-	while (calls != NULL) {
-		struct call *call = calls;
-		bool allocated = call->allocated;
-
-		calls = call->next;
-		call->fn(call->arg);	/* one that is waited for is gone after this */
-		if (allocated)
-			free(call);
-	}
-}
-
 static void
 wake_cb(evutil_socket_t fd, short what, void *arg)
 {
-	uint64_t count;
+	struct reactor *reactor = arg;
 
+	(void)fd;
 	(void)what;
-	if (read(fd, &count, sizeof count) > 0)
-		calls_run(arg);
+	call_queue_run(&reactor->calls);
 }
 
 /* What libevent says comes on top of an error that we see ourselves. */
@@ -189,13 +153,11 @@ reactor_new(unsigned index, enum reactor_backend backend)
 	reactor->index = index;
 	wheel_init(&reactor->wheel, reactor_now_ms());
 	reactor->deferred_end = &reactor->deferred;
-	reactor->calls_end = &reactor->calls;
-	pthread_mutex_init(&reactor->calls_mutex, NULL);
-	reactor->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	reactor->base = base_new(backend);
 	reactor->scratch = mmap(NULL, REACTOR_SCRATCH_SIZE, PROT_READ | PROT_WRITE,
 				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (reactor->wake_fd < 0 || reactor->base == NULL || reactor->scratch == MAP_FAILED) {
+	if (call_queue_init(&reactor->calls) < 0 || reactor->base == NULL
+	    || reactor->scratch == MAP_FAILED) {
 		int error = reactor->base == NULL ? ENOSYS : errno;
 
 		reactor_free(reactor);
@@ -205,9 +167,12 @@ reactor_new(unsigned index, enum reactor_backend backend)
 	reactor->has_edges = (event_base_get_features(reactor->base) & EV_FEATURE_ET) != 0;
 	event_assign(&reactor->wheel_event, reactor->base, -1, 0, wheel_cb, reactor);
 	event_assign(&reactor->deferred_event, reactor->base, -1, 0, deferred_cb, reactor);
-	if (reactor_watch(reactor, &reactor->wake_event, reactor->wake_fd, EV_READ | EV_PERSIST, wake_cb,
-			  reactor)
-	    != 0) {
+	/* The heap of timers keeps the place that this one takes. */
+	if (event_add(&reactor->wheel_event, &(const struct timeval){ .tv_sec = 1 }) != 0
+	    || event_del(&reactor->wheel_event) != 0
+	    || reactor_watch(reactor, &reactor->wake_event, reactor->calls.fd, EV_READ | EV_PERSIST,
+			     wake_cb, reactor)
+		       != 0) {
 		reactor_free(reactor);
 		errno = ENOMEM;
 		return NULL;
@@ -219,7 +184,7 @@ void
 reactor_free(struct reactor *reactor)
 {
 	if (reactor->base != NULL) {
-		calls_run(reactor);
+		call_queue_run(&reactor->calls);
 		deferred_cb(-1, 0, reactor);
 		event_base_free(reactor->base);
 	}
@@ -227,9 +192,7 @@ reactor_free(struct reactor *reactor)
 		reactor->attachment_release(reactor->attachment);
 	if (reactor->scratch != MAP_FAILED)
 		munmap(reactor->scratch, REACTOR_SCRATCH_SIZE);
-	if (reactor->wake_fd >= 0)
-		close(reactor->wake_fd);
-	pthread_mutex_destroy(&reactor->calls_mutex);
+	call_queue_destroy(&reactor->calls);
 	free(reactor);
 }
 
@@ -316,77 +279,19 @@ reactor_backend_name(const struct reactor *reactor)
 	return event_base_get_method(reactor->base);
 }
 
-/* Queues a call and wakes the reactor. */
-static void
-call_queue(struct reactor *reactor, struct call *call)
-{
-	uint64_t one = 1;
-	bool first;
-
-	call->next = NULL;
-	pthread_mutex_lock(&reactor->calls_mutex);
-	first = reactor->calls == NULL;
-	*reactor->calls_end = call;
-	reactor->calls_end = &call->next;
-	pthread_mutex_unlock(&reactor->calls_mutex);
-	/* Whoever queued the first has woken the reactor for those that follow. */
-	while (first && write(reactor->wake_fd, &one, sizeof one) < 0 && errno == EINTR)
-		;
-}
-
 int
 reactor_call(struct reactor *reactor, void (*fn)(void *arg), void *arg)
 {
-	struct call *call = malloc(sizeof *call);
-
-	if (call == NULL)
-		return -1;
-	*call = (struct call){ .fn = fn, .arg = arg, .allocated = true };
-	call_queue(reactor, call);
-	return 0;
-}
-
-/* A call that somebody waits for. */
-struct waiting_call {
-	struct call call;
-	void (*fn)(void *arg);
-	void *arg;
-	pthread_mutex_t mutex;
-	pthread_cond_t returned;
-	bool done;
-};
-
-static void
-waiting_call_run(void *arg)
-{
-	struct waiting_call *waiting = arg;
-
-	waiting->fn(waiting->arg);
-	pthread_mutex_lock(&waiting->mutex);
-	waiting->done = true;
-	pthread_cond_signal(&waiting->returned);
-	pthread_mutex_unlock(&waiting->mutex);
+	return call_queue_add(&reactor->calls, fn, arg);
 }
 
 void
 reactor_call_wait(struct reactor *reactor, void (*fn)(void *arg), void *arg)
 {
-	struct waiting_call waiting = { .fn = fn, .arg = arg };
-
-	if (!reactor->started || pthread_equal(reactor->thread, pthread_self())) {
+	if (!reactor->started || pthread_equal(reactor->thread, pthread_self()))
 		fn(arg);
-		return;
-	}
-	waiting.call = (struct call){ .fn = waiting_call_run, .arg = &waiting };
-	pthread_mutex_init(&waiting.mutex, NULL);
-	pthread_cond_init(&waiting.returned, NULL);
-	call_queue(reactor, &waiting.call);
-	pthread_mutex_lock(&waiting.mutex);
-	while (!waiting.done)
-		pthread_cond_wait(&waiting.returned, &waiting.mutex);
-	pthread_mutex_unlock(&waiting.mutex);
-	pthread_cond_destroy(&waiting.returned);
-	pthread_mutex_destroy(&waiting.mutex);
+	else
+		call_queue_wait(&reactor->calls, fn, arg);
 }
 
 bool
