@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -25,7 +26,8 @@ struct run {
 	struct service *service;
 	struct control *control;
 	struct daemon_settings settings;	/* of what runs; include is not kept */
-	struct event signals[5];
+	struct event signals;
+	int signal_fd;
 	struct deadline tick;			/* status and watchdog */
 	int64_t tick_ms;
 	int64_t watchdog_ms;
@@ -145,12 +147,10 @@ stop(struct run *run)
 }
 
 static void
-signal_cb(evutil_socket_t number, short what, void *arg)
+take_signal(struct run *run, uint32_t number)
 {
-	struct run *run = arg;
 	struct config_errors errors = { 0 };
 
-	(void)what;
 	switch (number) {
 	case SIGHUP:
 		reload(run, &errors);
@@ -163,6 +163,16 @@ signal_cb(evutil_socket_t number, short what, void *arg)
 		stop(run);
 		break;
 	}
+}
+
+static void
+signals_ready(evutil_socket_t fd, short what, void *arg)
+{
+	struct signalfd_siginfo info;
+
+	(void)what;
+	while (read(fd, &info, sizeof info) == sizeof info)
+		take_signal(arg, info.ssi_signo);
 }
 
 /* Tells systemd that every reactor turns, and now and then how much there is to do. */
@@ -187,28 +197,27 @@ tick(void *arg)
 	reactor_set_deadline(run->reactor, &run->tick, now_ms + (uint64_t)run->tick_ms);
 }
 
+/*
+ * Has the signals read from a descriptor (signalfd(2)). They stay blocked in every thread, from here to
+ * the end of the process: none can come between two steps of a start or a stop.
+ */
 static int
 watch_signals(struct run *run)
 {
-	static const int numbers[] = { SIGHUP, SIGTERM, SIGINT, SIGUSR1 };
+	sigset_t ours;
 
 	signal(SIGPIPE, SIG_IGN);
-	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-		if (reactor_watch(run->reactor, &run->signals[i], numbers[i], EV_SIGNAL | EV_PERSIST,
-				  signal_cb, run)
-		    != 0)
-			return -1;
-	return 0;
-}
-
-/* From here on nothing but the end: a signal that comes now must not spoil the exit status. */
-static void
-block_signals(void)
-{
-	sigset_t all;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, NULL);
+	sigemptyset(&ours);
+	sigaddset(&ours, SIGHUP);
+	sigaddset(&ours, SIGTERM);
+	sigaddset(&ours, SIGINT);
+	sigaddset(&ours, SIGUSR1);
+	pthread_sigmask(SIG_BLOCK, &ours, NULL);
+	run->signal_fd = signalfd(-1, &ours, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (run->signal_fd < 0)
+		return -1;
+	return reactor_watch(run->reactor, &run->signals, run->signal_fd, EV_READ | EV_PERSIST,
+			     signals_ready, run);
 }
 
 /* Begins to listen and to turn: 0, or -1 when errors or errno says why not. */
@@ -247,7 +256,7 @@ run(const struct options *options)
 	struct config_errors errors = { 0 };
 	struct config *config =
 		config_read(options->path, options->specs, options->spec_count, &errors);
-	struct run run = { .options = options };
+	struct run run = { .options = options, .signal_fd = -1 };
 	int status = 1;
 
 	log_open();
@@ -270,12 +279,13 @@ run(const struct options *options)
 	config_errors_clear(&errors);
 	if (status == 0)
 		reactor_run(run.reactor);
-	block_signals();
 	control_free(run.control);
 	if (run.service != NULL)
 		service_free(run.service);
 	if (run.reactor != NULL)
 		reactor_free(run.reactor);
+	if (run.signal_fd >= 0)
+		close(run.signal_fd);
 	if (status == 0)
 		log_notice("stopped");
 	return status;
