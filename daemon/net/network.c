@@ -80,9 +80,3 @@ bucket_return(struct bucket *bucket, const struct rate *rate)
 {
 	bucket->full_at -= (uint64_t)rate->period_ms;
 }
-
-bool
-bucket_is_full(const struct bucket *bucket, const struct rate *rate, uint64_t now_ms)
-{
-	return bucket->full_at <= now_ms * (uint64_t)rate->count;
-}

@@ -30,7 +30,4 @@ void bucket_fill(struct bucket *bucket, const struct rate *rate, uint64_t now_ms
 int64_t bucket_take(struct bucket *bucket, const struct rate *rate, uint64_t now_ms);
 void bucket_return(struct bucket *bucket, const struct rate *rate);
 
-/* Whether nothing is missing. */
-bool bucket_is_full(const struct bucket *bucket, const struct rate *rate, uint64_t now_ms);
-
 #endif

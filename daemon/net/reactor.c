@@ -273,12 +273,6 @@ reactor_library_version(void)
 	return event_get_version();
 }
 
-const char *
-reactor_backend_name(const struct reactor *reactor)
-{
-	return event_base_get_method(reactor->base);
-}
-
 int
 reactor_call(struct reactor *reactor, void (*fn)(void *arg), void *arg)
 {

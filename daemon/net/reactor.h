@@ -44,9 +44,6 @@ unsigned reactor_index(const struct reactor *reactor);
 /* The version of libevent: "2.1.12-stable". */
 const char *reactor_library_version(void);
 
-/* The name of the readiness backend in use: "epoll". */
-const char *reactor_backend_name(const struct reactor *reactor);
-
 /*
  * Has fn(arg) called in the reactor's thread, in the order of the calls. The only way across threads.
  * Returns 0, or -1 with ENOMEM.
@@ -54,8 +51,8 @@ const char *reactor_backend_name(const struct reactor *reactor);
 int reactor_call(struct reactor *reactor, void (*fn)(void *arg), void *arg);
 
 /*
- * As reactor_call, and waits until fn has returned. Only for the thread that owns no running reactor
- * other than the control reactor; called directly when the reactor has no running thread.
+ * As reactor_call, and waits until fn has returned. For the control thread only, so that no two threads
+ * wait for each other; called directly when the reactor has no running thread.
  */
 void reactor_call_wait(struct reactor *reactor, void (*fn)(void *arg), void *arg);
 

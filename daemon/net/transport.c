@@ -97,7 +97,6 @@ static uint64_t
 transport_first_timeout(const struct transport *transport)
 {
 	const struct endpoint *endpoint = transport->endpoint;
-	bool waits_for_peer = transport->unsent != NULL || transport->want_drained;
 	uint64_t first = UINT64_MAX, at;
 
 	if (transport->resetting && transport->unsent == NULL)
@@ -105,7 +104,7 @@ transport_first_timeout(const struct transport *transport)
 	if (transport->read_side == READ_DROPPING && transport->write_side == WRITE_ENDED
 	    && endpoint->linger_timeout_ms != 0)
 		return transport->progress_ms + (uint64_t)endpoint->linger_timeout_ms;
-	if (waits_for_peer && endpoint->write_timeout_ms != 0)
+	if (transport_output_waits(transport) && endpoint->write_timeout_ms != 0)
 		first = transport->progress_ms + (uint64_t)endpoint->write_timeout_ms;
 	if (endpoint->idle_timeout_ms != 0) {
 		at = transport->active_ms + (uint64_t)endpoint->idle_timeout_ms;
@@ -165,8 +164,7 @@ deadline_reached(void *arg)
 		if (transport->reason == REASON_DONE)
 			transport->reason = REASON_LINGER_TIMEOUT;
 		transport_close(transport, REASON_LINGER_TIMEOUT);
-	} else if ((transport->unsent != NULL || transport->want_drained)
-		   && endpoint->write_timeout_ms != 0
+	} else if (transport_output_waits(transport) && endpoint->write_timeout_ms != 0
 		   && transport->progress_ms + (uint64_t)endpoint->write_timeout_ms <= now_ms) {
 		/* A slow reader makes room long before the socket is said to be writable again. */
 		if (transport_acknowledged(transport) > transport->acknowledged) {
@@ -380,12 +378,6 @@ struct transport *
 transport_next(const struct transport *transport)
 {
 	return transport->next;
-}
-
-bool
-transport_is_accepted(const struct transport *transport)
-{
-	return transport->accepted;
 }
 
 const union peer_address *

@@ -101,9 +101,6 @@ bool transport_is_closed(const struct transport *transport);
 /* The next transport of its endpoint, NULL at the end; endpoint->transports is the first. */
 struct transport *transport_next(const struct transport *transport);
 
-/* Whether it was accepted: it runs the protocol of its endpoint's factory. */
-bool transport_is_accepted(const struct transport *transport);
-
 /* The peer's address; family 0 when it is a unix peer. */
 const union peer_address *transport_peer(const struct transport *transport);
 

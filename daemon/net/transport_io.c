@@ -38,7 +38,7 @@ void
 transport_update_interest(struct transport *transport)
 {
 	struct reactor *reactor = transport->endpoint->reactor;
-	bool output_waits = transport->unsent != NULL || transport->want_drained;
+	bool output_waits = transport_output_waits(transport);
 	bool reads = transport->read_side == READ_DROPPING
 		     || (transport->read_side == READ_OPEN && !transport->paused
 			 && (transport->unsent == NULL || transport->protocol->own_flow_control));

@@ -58,6 +58,13 @@ transport_fd(const struct transport *transport)
 	return event_get_fd(&transport->event);
 }
 
+/* Whether there is output that the socket does not take yet. */
+static inline bool
+transport_output_waits(const struct transport *transport)
+{
+	return transport->unsent != NULL || transport->want_drained;
+}
+
 /* Gives the descriptor up; connection_lost follows at the end of the turn. */
 void transport_close(struct transport *transport, enum reason reason);
 

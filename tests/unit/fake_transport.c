@@ -227,13 +227,6 @@ transport_next(const struct transport *transport)
 	return NULL;
 }
 
-bool
-transport_is_accepted(const struct transport *transport)
-{
-	(void)transport;
-	return true;
-}
-
 const union peer_address *
 transport_peer(const struct transport *transport)
 {
