@@ -106,8 +106,8 @@ transport_first_timeout(const struct transport *transport)
 		return transport->progress_ms + (uint64_t)endpoint->linger_timeout_ms;
 	if (transport_output_waits(transport) && endpoint->write_timeout_ms != 0)
 		first = transport->progress_ms + (uint64_t)endpoint->write_timeout_ms;
-	if (endpoint->idle_timeout_ms != 0) {
-		at = transport->active_ms + (uint64_t)endpoint->idle_timeout_ms;
+	if (transport->idle_timeout_ms != 0) {
+		at = transport->active_ms + (uint64_t)transport->idle_timeout_ms;
 		first = at < first ? at : first;
 	}
 	return first == UINT64_MAX ? 0 : first;
@@ -188,7 +188,7 @@ transport_settle(struct transport *transport)
 	if (transport->resetting && transport->unsent == NULL) {
 		int64_t limit_ms = transport->endpoint->linger_timeout_ms != 0
 					   ? transport->endpoint->linger_timeout_ms
-					   : transport->endpoint->idle_timeout_ms;
+					   : transport->idle_timeout_ms;
 
 		if (transport_acknowledged(transport) == transport->sent
 		    || (limit_ms != 0
@@ -280,6 +280,7 @@ transport_new(struct endpoint *endpoint, const struct protocol *protocol, int fd
 	transport->deadline.fn = deadline_reached;
 	transport->deadline.arg = transport;
 	transport->lost.fn = lost_deferred;
+	transport->idle_timeout_ms = endpoint->idle_timeout_ms;
 	transport->made_ms = transport->active_ms = transport->progress_ms = reactor_now_ms();
 	if (peer != NULL)
 		transport->peer = *peer;
@@ -298,6 +299,16 @@ transport_new(struct endpoint *endpoint, const struct protocol *protocol, int fd
 	if (protocol->connection_made != NULL)
 		protocol->connection_made(transport);
 	return transport;
+}
+
+void
+transport_set_idle_timeout(struct transport *transport, int64_t ms)
+{
+	if (transport->closed)
+		return;
+	transport->idle_timeout_ms = ms;
+	transport->active_ms = reactor_now_ms();
+	transport_update_deadline(transport);
 }
 
 void

@@ -74,6 +74,12 @@ void transport_abort(struct transport *transport, enum reason reason);
 void transport_reset(struct transport *transport, enum reason reason);
 
 /*
+ * How long no byte may go either way, beginning now; 0 is off. Before that it is the endpoint's
+ * idle_timeout.
+ */
+void transport_set_idle_timeout(struct transport *transport, int64_t ms);
+
+/*
  * For a graceful stop: what the peer has sent so far is still read and handled, then the protocol's
  * `stopping` is called, or transport_lose when it has none.
  */

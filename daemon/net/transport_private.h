@@ -30,6 +30,7 @@ struct transport {
 	const struct protocol *protocol;
 	struct evbuffer *unsent;	/* what the socket refused; NULL when there is nothing */
 	struct transport *next, **link;	/* in endpoint->transports */
+	int64_t idle_timeout_ms;	/* 0: off */
 	uint64_t made_ms;
 	uint64_t active_ms;		/* when a byte last went either way */
 	uint64_t progress_ms;		/* when output last moved, or came to wait */

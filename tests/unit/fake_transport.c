@@ -21,6 +21,7 @@ struct transport {
 	unsigned sends;
 	bool want_drained, paused, read_ended, write_ended, lost, aborted;
 	enum reason reason;
+	int64_t idle_timeout_ms;
 	union peer_address peer;
 	_Alignas(max_align_t) unsigned char state[];
 };
@@ -154,6 +155,18 @@ transport_abort(struct transport *transport, enum reason reason)
 	transport_lose(transport, reason);
 	transport->aborted = true;
 	transport->pending.length = 0;
+}
+
+void
+transport_set_idle_timeout(struct transport *transport, int64_t ms)
+{
+	transport->idle_timeout_ms = ms;
+}
+
+int64_t
+fake_idle_timeout(const struct transport *transport)
+{
+	return transport->idle_timeout_ms;
 }
 
 void

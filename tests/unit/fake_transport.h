@@ -52,6 +52,9 @@ unsigned fake_sends(const struct transport *transport);
 bool fake_wants_drained(const struct transport *transport);
 bool fake_is_paused(const struct transport *transport);
 
+/* What transport_set_idle_timeout set last; 0 at first. */
+int64_t fake_idle_timeout(const struct transport *transport);
+
 /* Our side was ended (and all is sent), or the whole connection by transport_lose or transport_abort. */
 bool fake_is_write_ended(const struct transport *transport);
 bool fake_is_lost(const struct transport *transport);

@@ -514,8 +514,7 @@ silence_ends_with_the_idle_timeout(void **state)
 	transport_abort(transport, REASON_DONE);
 	finish(REASON_DONE);
 	begin(&counting);
-	/* As a listener with these settings would have made it. */
-	endpoint.idle_timeout_ms = 150;
+	transport_set_idle_timeout(transport, 150);
 	endpoint.linger_timeout_ms = 100;
 	transport_write(transport, "x", 1);
 	transport_pause(transport);
@@ -524,6 +523,28 @@ silence_ends_with_the_idle_timeout(void **state)
 	transport_want_drained(transport);
 	transport_resume(transport);
 	TURN_UNTIL(peer_receive(&byte, 1) == 0);
+	finish(REASON_IDLE_TIMEOUT);
+}
+
+/* It begins anew with the call, may become longer, and may be taken off. */
+static void
+the_idle_timeout_of_one_connection_can_be_set(void **state)
+{
+	uint64_t set_ms;
+
+	(void)state;
+	begin(&counting);
+	endpoint.linger_timeout_ms = 50;
+	transport_set_idle_timeout(transport, 100);
+	transport_set_idle_timeout(transport, 0);
+	set_ms = reactor_now_ms();
+	TURN_UNTIL(reactor_now_ms() - set_ms > 300);
+	assert_int_equal(seen.lost, 0);
+	transport_set_idle_timeout(transport, 100);
+	transport_set_idle_timeout(transport, 400);
+	set_ms = reactor_now_ms();
+	TURN_UNTIL(seen.lost == 1);
+	assert_true(reactor_now_ms() - set_ms >= 400);
 	finish(REASON_IDLE_TIMEOUT);
 }
 
@@ -586,6 +607,7 @@ main(void)
 		cmocka_unit_test(an_offer_keeps_nothing_and_asks_again),
 		cmocka_unit_test(a_protocol_without_data_received_drops_all),
 		cmocka_unit_test(silence_ends_with_the_idle_timeout),
+		cmocka_unit_test(the_idle_timeout_of_one_connection_can_be_set),
 		cmocka_unit_test(a_peer_that_does_not_take_ends_with_the_write_timeout),
 		cmocka_unit_test(a_peer_that_does_not_end_is_waited_for_within_the_linger_timeout),
 		cmocka_unit_test(a_stop_handles_what_has_come_and_then_ends),
