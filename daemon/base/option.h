@@ -25,6 +25,10 @@ enum option_type {
 	OPTION_GROUP,		/* int64_t gid, OPTION_AUTO when unset */
 	OPTION_LISTEN,		/* struct address_list: addresses to bind */
 	OPTION_CONNECT,		/* struct address_list: addresses to dial */
+	OPTION_UPSTREAMS,	/* struct upstream_list: addresses to dial, with weight and backup */
+	OPTION_EXCHANGE,	/* struct exchange: the word connect, or what to send and to expect */
+	OPTION_IP,		/* union peer_address without a port; family 0 when unset */
+	OPTION_DSCP,		/* int64_t, 0 to 63; OPTION_AUTO when unset */
 	OPTION_PREFIXES,	/* struct prefix_list */
 	OPTION_PROTOCOL,	/* const struct protocol * */
 };
@@ -40,6 +44,19 @@ struct file_text {
 	char *path;
 	char *bytes;		/* NUL-terminated behind length */
 	size_t length;
+};
+
+/* What is asked of a server to see whether it serves. */
+enum exchange_kind {
+	EXCHANGE_NONE,
+	EXCHANGE_CONNECT,	/* that it accepts */
+	EXCHANGE_BYTES,		/* that it answers what is sent with what is expected first */
+};
+
+struct exchange {
+	enum exchange_kind kind;
+	uint8_t *send, *expect;	/* may hold NUL; expect is not empty */
+	size_t send_length, expect_length;
 };
 
 enum option_flags {

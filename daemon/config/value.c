@@ -244,6 +244,9 @@ value_type(enum option_type type)
 		[OPTION_FILE] = &value_file,         [OPTION_USER] = &value_user,
 		[OPTION_GROUP] = &value_group,       [OPTION_LISTEN] = &value_listen,
 		[OPTION_CONNECT] = &value_connect,   [OPTION_PREFIXES] = &value_prefixes,
+		[OPTION_UPSTREAMS] = &value_upstreams,
+		[OPTION_EXCHANGE] = &value_exchange, [OPTION_IP] = &value_ip,
+		[OPTION_DSCP] = &value_dscp,
 		[OPTION_PROTOCOL] = &value_protocol,
 	};
 
@@ -285,6 +288,9 @@ value_set(const struct option *option, void *settings, const char *text, const c
 		struct rate rate;
 		struct file_text file;
 		struct address_list addresses;
+		struct upstream_list upstreams;
+		struct exchange exchange;
+		union peer_address ip;
 		struct prefix_list prefixes;
 		int64_t number;
 		void *pointer;

@@ -112,7 +112,7 @@ branch_new(const struct port *port, const struct listener_settings *settings, st
 		.idle_timeout_ms = settings->idle_timeout_ms,
 		.write_timeout_ms = settings->write_timeout_ms,
 		.linger_timeout_ms = settings->linger_timeout_ms,
-		.keepalive = settings->keepalive != 0,
+		.socket = &settings->socket,
 		.counters = tally_counters(tally, reactor_index(reactor)),
 		.transport_gone = branch_transport_gone,
 		.all_gone = branch_all_gone,

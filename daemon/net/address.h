@@ -30,6 +30,18 @@ struct address_list {
 	size_t count;
 };
 
+/* One upstream as it stands in the file: "tcp://10.0.0.5:80 weight=3", "tcp://spare:80 backup". */
+struct upstream_address {
+	struct address address;
+	int64_t weight;		/* 0 to 1000; 0 gets no new connections */
+	bool backup;		/* serves only while no other one can */
+};
+
+struct upstream_list {
+	struct upstream_address *items;
+	size_t count;
+};
+
 /* A socket address of any of our families. length 0: none. */
 struct sockaddr_any {
 	socklen_t length;

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "net/endpoint.h"
 #include "net/reactor.h"
+#include "net/socket_options.h"
 #include "net/transport.h"
 
 struct connector {
@@ -52,19 +53,15 @@ static enum attempt
 attempt_begin(struct connector *connector)
 {
 	const struct sockaddr_any *address = &connector->dial.addresses[connector_index(connector)];
-	int family = address->u.sa.sa_family, on = 1, error;
+	int family = address->u.sa.sa_family, error;
 	struct sockaddr_any peer;
 	socklen_t length = sizeof peer.u;
 
 	connector->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (connector->fd < 0)
 		return ATTEMPT_FAILED;
-	if (family != AF_UNIX) {
-		setsockopt(connector->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-		/* A server on this machine cannot vanish without a word. */
-		if (connector->endpoint->keepalive && !address_is_loopback(&address->u.sa))
-			setsockopt(connector->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-	}
+	if (family != AF_UNIX && connector->endpoint->socket != NULL)
+		socket_options_set(connector->fd, connector->endpoint->socket, &address->u.sa);
 	if (connect(connector->fd, &address->u.sa, address->length) == 0)
 		return ATTEMPT_CONNECTED;
 	if (errno == EINPROGRESS) {

@@ -1,4 +1,4 @@
-/* connector.h - dials addresses one after another until one answers, and makes a transport of it. */
+/* connector.h - dials addresses until one answers (RFC 8305), and makes a transport of it. */
 #ifndef TWINED_NET_CONNECTOR_H
 #define TWINED_NET_CONNECTOR_H
 
@@ -18,6 +18,7 @@ struct dial {
 	size_t count;			/* at least 1 */
 	size_t first;			/* begins with this one, goes on round the list */
 	int64_t timeout_ms;		/* for each attempt; 0: what the system waits */
+	const union peer_address *source;	/* to dial from, as long as addresses; NULL or family 0: any */
 	/*
 	 * The transport is made, its protocol's connection_made has been called, index says which address
 	 * it was. It may be NULL: no memory.

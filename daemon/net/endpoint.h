@@ -11,6 +11,7 @@
 struct counters;
 struct factory;
 struct reactor;
+struct socket_options;
 struct transport;
 
 struct endpoint {
@@ -20,7 +21,7 @@ struct endpoint {
 	const char *name;		/* for the log: "echo tcp://127.0.0.1:7007" */
 	enum address_kind kind;
 	int64_t idle_timeout_ms, write_timeout_ms, linger_timeout_ms;	/* 0: off */
-	bool keepalive;			/* for sockets that are dialled; accepted ones inherit it */
+	const struct socket_options *socket;	/* for sockets that are dialled; NULL: the system's */
 	struct counters *counters;
 	struct transport *transports;	/* all of them, those accepted and those dialled on behalf of them */
 	/* An accepted transport has gone (after its connection_lost); may be NULL. */

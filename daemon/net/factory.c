@@ -4,12 +4,16 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "net/reactor.h"
+
 struct factory {
 	atomic_uint refs;
 	const struct protocol *protocol;
 	const char *name;
 	const void *settings;
 	void *shared;
+	struct reactor *reactor;	/* NULL: not started */
+	struct resolver *resolver;
 	void *owner;			/* of name and settings */
 	void (*release)(void *owner);
 };
@@ -51,6 +55,50 @@ factory_unref(struct factory *factory)
 		factory->protocol->factory_lost(factory);
 	factory->release(factory->owner);
 	free(factory);
+}
+
+static void
+started_call(void *arg)
+{
+	struct factory *factory = arg;
+
+	factory->protocol->factory_started(factory);
+}
+
+static void
+stopped_call(void *arg)
+{
+	struct factory *factory = arg;
+
+	factory->protocol->factory_stopped(factory);
+}
+
+void
+factory_start(struct factory *factory, struct reactor *reactor, struct resolver *resolver)
+{
+	factory->reactor = reactor;
+	factory->resolver = resolver;
+	if (factory->protocol->factory_started != NULL)
+		reactor_call_wait(reactor, started_call, factory);
+}
+
+void
+factory_stop(struct factory *factory)
+{
+	if (factory->protocol->factory_stopped != NULL)
+		reactor_call_wait(factory->reactor, stopped_call, factory);
+}
+
+struct reactor *
+factory_reactor(const struct factory *factory)
+{
+	return factory->reactor;
+}
+
+struct resolver *
+factory_resolver(const struct factory *factory)
+{
+	return factory->resolver;
 }
 
 const struct protocol *

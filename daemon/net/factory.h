@@ -5,6 +5,8 @@
 #include "net/protocol.h"
 
 struct factory;
+struct reactor;
+struct resolver;
 
 /*
  * Makes a factory with one reference. name and settings (of protocol->settings_size bytes) belong to
@@ -17,6 +19,17 @@ struct factory *factory_new(const struct protocol *protocol, const char *name, c
 /* From any thread. */
 struct factory *factory_ref(struct factory *factory);
 void factory_unref(struct factory *factory);
+
+/*
+ * Starts and stops what it does besides its connections: factory_started and factory_stopped are called on
+ * the reactor, which lives on. For the control thread.
+ */
+void factory_start(struct factory *factory, struct reactor *reactor, struct resolver *resolver);
+void factory_stop(struct factory *factory);
+
+/* From the start on: where it lives, and who looks names up for it. */
+struct reactor *factory_reactor(const struct factory *factory);
+struct resolver *factory_resolver(const struct factory *factory);
 
 const struct protocol *factory_protocol(const struct factory *factory);
 

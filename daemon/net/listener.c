@@ -26,7 +26,9 @@ struct listener {
 	struct limits *limits;
 	struct tally *tally;
 	struct port_list ports;
+	struct reactor *home;		/* the first of its reactors */
 	struct intake *intakes;		/* one a port, while open */
+	bool started;			/* its factory is */
 };
 
 struct listener *
@@ -203,6 +205,7 @@ listener_prepare(struct listener *listener, struct reactor *const *reactors, siz
 		errno = ENOMEM;
 		goto out;
 	}
+	listener->home = reactors[home];
 	for (size_t i = 0; i < reactor_count; i++)
 		turn[i] = reactors[(home + i) % reactor_count];
 	for (size_t i = 0; i < listener->ports.count; i++)
@@ -217,9 +220,11 @@ out:
 }
 
 void
-listener_open(struct listener *listener, struct own_addresses *own)
+listener_open(struct listener *listener, struct own_addresses *own, struct resolver *resolver)
 {
 	limits_set(listener->limits, listener->settings);
+	factory_start(listener->factory, listener->home, resolver);
+	listener->started = true;
 	for (size_t i = 0; i < listener->ports.count; i++) {
 		struct port *port = listener->ports.items[i];
 		const char *error = port_apply(port, listener->settings);
@@ -242,6 +247,9 @@ listener_close(struct listener *listener)
 	}
 	free(listener->intakes);
 	listener->intakes = NULL;
+	if (listener->started)
+		factory_stop(listener->factory);
+	listener->started = false;
 }
 
 void

@@ -8,6 +8,7 @@
 
 #include "base/option.h"
 #include "net/address.h"
+#include "net/socket_options.h"
 
 enum on_full { ON_FULL_WAIT, ON_FULL_RESET };
 
@@ -22,10 +23,11 @@ struct listener_settings {
 	struct rate accept_rate;
 	int64_t on_full;
 	struct prefix_list allow, deny;		/* an empty allow is everyone */
+	struct prefix_list accept_proxy;	/* empty: no PROXY header is read */
 	int64_t idle_timeout_ms;		/* time-outs: 0 is off */
 	int64_t write_timeout_ms;
 	int64_t linger_timeout_ms;
-	int64_t keepalive;
+	struct socket_options socket;
 	int64_t socket_mode;
 	int64_t socket_user, socket_group;	/* OPTION_AUTO: leave */
 	struct rate udp_reply_rate;
@@ -41,6 +43,7 @@ struct factory;
 struct own_addresses;
 struct port;
 struct reactor;
+struct resolver;
 
 /* Bound sockets. */
 struct port_list {
@@ -73,7 +76,7 @@ int listener_prepare(struct listener *listener, struct reactor *const *reactors,
  * Starts to accept and to read; own are the daemon's own datagram addresses. The predecessor must be
  * closed before.
  */
-void listener_open(struct listener *listener, struct own_addresses *own);
+void listener_open(struct listener *listener, struct own_addresses *own, struct resolver *resolver);
 
 /* Stops accepting and reading. Connections go on. */
 void listener_close(struct listener *listener);

@@ -185,13 +185,9 @@ port_apply(struct port *port, const struct listener_settings *settings)
 {
 	const char *error = NULL;
 
-	if (port->kind == ADDRESS_TCP) {
-		/* Accepted connections inherit these from the listening socket. */
-		if (set_option(port->fd, IPPROTO_TCP, TCP_NODELAY, 1) < 0
-		    || set_option(port->fd, SOL_SOCKET, SO_KEEPALIVE, settings->keepalive != 0) < 0)
-			return failure("setsockopt", errno);
-	}
-	if (port->inode != 0)
+	/* Accepted connections inherit these from the listening socket. */
+	error = socket_options_set(port->fd, &settings->socket, NULL);
+	if (error == NULL && port->inode != 0)
 		error = path_apply(port, settings);
 	if (error == NULL && !address_is_datagram(port->kind)
 	    && listen(port->fd, (int)settings->backlog) < 0)

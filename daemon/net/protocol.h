@@ -67,6 +67,12 @@ struct protocol {
 	/* A factory begins and ends: what its connections share is made and freed. 0, or -1 with errno. */
 	int (*factory_made)(struct factory *factory);
 	void (*factory_lost)(struct factory *factory);
+	/*
+	 * Its listener opens and closes, in the thread of factory_reactor: what works on its own, as a timer,
+	 * begins and ends here. Connections may go on after factory_stopped.
+	 */
+	void (*factory_started)(struct factory *factory);
+	void (*factory_stopped)(struct factory *factory);
 
 	/* Callbacks of a connection, all in its reactor's thread. Each may be NULL. */
 	void (*connection_made)(struct transport *transport);

@@ -10,29 +10,8 @@
 #include "net/factory.h"
 #include "net/protocol.h"
 #include "net/transport.h"
+#include "protocols/proxy_settings.h"
 #include "protocols/registry.h"
-
-struct proxy_settings {
-	struct address_list upstream;
-	int64_t connect_timeout_ms;
-};
-
-static const struct option proxy_options[] = {
-	{ .name = "upstream",
-	  .type = OPTION_CONNECT,
-	  .flags = OPTION_REQUIRED,
-	  .offset = offsetof(struct proxy_settings, upstream),
-	  .help = "addresses to connect to, each in its turn; the next one when one does not answer" },
-	{ .name = "connect_timeout",
-	  .type = OPTION_DURATION,
-	  .flags = OPTION_MAY_NONE,
-	  .offset = offsetof(struct proxy_settings, connect_timeout_ms),
-	  .min = 1,
-	  .max = 3600 * 1000,
-	  .fallback = "5s",
-	  .help = "how long one address may take to answer" },
-	{ 0 },
-};
 
 static const struct option_default proxy_defaults[] = {
 	{ "idle_timeout", "1h" },
@@ -88,7 +67,7 @@ proxy_factory_made(struct factory *factory)
 		return -1;
 	factory_set_shared(factory, upstreams);
 	for (size_t i = 0; i < settings->upstream.count; i++) {
-		const struct address *address = &settings->upstream.items[i];
+		const struct address *address = &settings->upstream.items[i].address;
 		struct sockaddr_any *found = NULL;
 		size_t count = 0;
 		const char *error = address_resolve(address, &found, &count);

@@ -219,7 +219,8 @@ log_change(const struct running *running, const char *what)
 
 /* Puts the new set in the place of the old one. */
 static void
-swap(struct running_set *old, const struct running_set *next, struct own_addresses *own)
+swap(struct running_set *old, const struct running_set *next, struct own_addresses *own,
+     struct resolver *resolver)
 {
 	for (size_t i = 0; i < old->count; i++) {
 		if (is_kept(next, &old->items[i])) {
@@ -233,7 +234,7 @@ swap(struct running_set *old, const struct running_set *next, struct own_address
 	for (size_t i = 0; i < next->count; i++) {
 		if (is_kept(old, &next->items[i]))
 			continue;
-		listener_open(next->items[i].listener, own);
+		listener_open(next->items[i].listener, own, resolver);
 		log_change(&next->items[i], running_find(old, next->items[i].config->name) == NULL
 						    ? "listening"
 						    : "changed");
@@ -274,7 +275,7 @@ running_set_apply(struct running_set *now, const struct config *config,
 		abandon(now, &next);
 		return -1;
 	}
-	swap(now, &next, own);
+	swap(now, &next, own, place->resolver);
 	own_addresses_unref(own);
 	return 0;
 }

@@ -24,6 +24,7 @@ struct running_place {
 	size_t reactor_count;
 	const struct port_list *passed;		/* sockets from systemd */
 	struct connection_budget *budget;
+	struct resolver *resolver;
 };
 
 /*

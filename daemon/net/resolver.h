@@ -1,0 +1,37 @@
+/* resolver.h - looks names up in threads of its own, so that no event loop waits for a name server. */
+#ifndef TWINED_NET_RESOLVER_H
+#define TWINED_NET_RESOLVER_H
+
+#include <stddef.h>
+
+#include "net/address.h"
+
+struct lookup;
+struct reactor;
+struct resolver;
+
+/* Starts no thread before the first look-up. NULL with errno. */
+struct resolver *resolver_new(void);
+
+/*
+ * Frees it. Look-ups must have been answered or cancelled; a thread that still waits for a name server is
+ * left behind and frees what it uses.
+ */
+void resolver_free(struct resolver *resolver);
+
+/*
+ * Looks an address up (address_resolve of address.h), and calls done once, in the reactor's thread, never
+ * within this call: with every socket address there is, which done frees, or with error, the tail of a
+ * sentence. The address must live until then, or the cancelling. In the reactor's thread. NULL with
+ * ENOMEM.
+ */
+struct lookup *resolver_look_up(struct resolver *resolver, struct reactor *reactor,
+				const struct address *address,
+				void (*done)(void *arg, const char *error, struct sockaddr_any *found,
+					     size_t count),
+				void *arg);
+
+/* In the reactor's thread: done will not be called. NULL is fine. */
+void lookup_cancel(struct lookup *lookup);
+
+#endif
