@@ -104,7 +104,7 @@ upstreams_equal(const void *void_a, const void *void_b)
 }
 
 const struct value_type value_upstreams = {
-	.noun = "addresses to connect to, each with weight=N and backup if wanted",
+	.noun = "addresses to connect to, each with an optional weight=N and backup",
 	.size = sizeof(struct upstream_list),
 	.set = upstreams_set,
 	.clear = upstreams_clear,
@@ -148,7 +148,7 @@ exchange_equal(const void *void_a, const void *void_b)
 }
 
 const struct value_type value_exchange = {
-	.noun = "connect, or \"SEND\" \"EXPECT\"",
+	.noun = "connect, or texts in quotes to send and to expect",
 	.size = sizeof(struct exchange),
 	.set = exchange_set,
 	.clear = exchange_clear,
@@ -218,7 +218,7 @@ dscp_equal(const void *a, const void *b)
 }
 
 const struct value_type value_dscp = {
-	.noun = "DSCP, 0 to 63",
+	.noun = "DSCP, 0 to 63 or a name such as ef",
 	.size = sizeof(int64_t),
 	.set = dscp_set,
 	.clear = dscp_clear,
