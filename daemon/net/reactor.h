@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "net/wheel.h"
+#include "net/deadline.h"
 
 struct endpoint;
 struct reactor;
@@ -56,9 +56,6 @@ int reactor_call(struct reactor *reactor, void (*fn)(void *arg), void *arg);
  */
 void reactor_call_wait(struct reactor *reactor, void (*fn)(void *arg), void *arg);
 
-/* Milliseconds of the monotonic clock (coarse, a few ms). Any thread. */
-uint64_t reactor_now_ms(void);
-
 /* A buffer of REACTOR_SCRATCH_SIZE bytes, page-aligned, that a callback may use until it returns. */
 uint8_t *reactor_scratch(struct reactor *reactor);
 
@@ -79,17 +76,6 @@ bool reactor_has_edges(const struct reactor *reactor);
 int reactor_watch(struct reactor *reactor, struct event *event, int fd, short what,
 		  event_callback_fn fn, void *arg);
 void reactor_unwatch(struct event *event);
-
-/* A deadline with a callback, embedded in its owner. All zero but fn and arg: not set. */
-struct deadline {
-	struct wheel_timer timer;	/* first */
-	void (*fn)(void *arg);
-	void *arg;
-};
-
-/* Fires once, at the time or up to a tick (32 ms) and a turn later. */
-void reactor_set_deadline(struct reactor *reactor, struct deadline *deadline, uint64_t at_ms);
-void reactor_unset_deadline(struct reactor *reactor, struct deadline *deadline);
 
 /* Something to be done at the end of this turn, out of every callback. Embedded; queued once at a time. */
 struct deferred {
