@@ -259,11 +259,29 @@ transport_reset(struct transport *transport, enum reason reason)
 	transport_settle(transport);
 }
 
+/* Where a transport that has it keeps what its peer has dialled: behind the state. */
+static union peer_address *
+carried_local(const struct transport *transport)
+{
+	size_t alignment = _Alignof(union peer_address);
+	size_t offset = (transport->protocol->state_size + alignment - 1) / alignment * alignment;
+
+	return (union peer_address *)(transport->state + offset);
+}
+
 struct transport *
 transport_new(struct endpoint *endpoint, const struct protocol *protocol, int fd,
 	      const union peer_address *peer)
 {
-	struct transport *transport = calloc(1, sizeof *transport + protocol->state_size);
+	return transport_new_carried(endpoint, protocol, fd, peer, NULL);
+}
+
+struct transport *
+transport_new_carried(struct endpoint *endpoint, const struct protocol *protocol, int fd,
+		      const union peer_address *peer, const union peer_address *local)
+{
+	size_t room = local != NULL ? sizeof *local + _Alignof(union peer_address) : 0;
+	struct transport *transport = calloc(1, sizeof *transport + protocol->state_size + room);
 
 	if (transport == NULL
 	    || reactor_watch(endpoint->reactor, &transport->event, fd, EV_READ | EV_PERSIST, transport_on_event,
@@ -284,6 +302,10 @@ transport_new(struct endpoint *endpoint, const struct protocol *protocol, int fd
 	transport->made_ms = transport->active_ms = transport->progress_ms = reactor_now_ms();
 	if (peer != NULL)
 		transport->peer = *peer;
+	if (local != NULL) {
+		transport->carried = true;
+		*carried_local(transport) = *local;
+	}
 	transport->next = endpoint->transports;
 	transport->link = &endpoint->transports;
 	if (transport->next != NULL)
@@ -395,6 +417,22 @@ const union peer_address *
 transport_peer(const struct transport *transport)
 {
 	return &transport->peer;
+}
+
+void
+transport_local(const struct transport *transport, union peer_address *local)
+{
+	struct sockaddr_any own;
+
+	*local = (union peer_address){ 0 };
+	own.length = sizeof own.u;
+	if (transport->carried) {
+		*local = *carried_local(transport);
+	} else if (!transport->closed && getsockname(transport_fd(transport), &own.u.sa, &own.length) == 0
+		   && own.u.sa.sa_family != AF_UNIX) {
+		memcpy(local, &own.u, sizeof *local);
+		address_unmap(local);
+	}
 }
 
 const char *

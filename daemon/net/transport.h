@@ -36,6 +36,11 @@ union peer_address;
 struct transport *transport_new(struct endpoint *endpoint, const struct protocol *protocol, int fd,
 				const union peer_address *peer);
 
+/* The same of a connection for which a PROXY header names both ends: local is what the peer has dialled. */
+struct transport *transport_new_carried(struct endpoint *endpoint, const struct protocol *protocol, int fd,
+					const union peer_address *peer,
+					const union peer_address *local);
+
 /* Sends now what the socket takes and keeps a copy of the rest. Without memory the transport is aborted. */
 void transport_write(struct transport *transport, const void *bytes, size_t length);
 
@@ -109,6 +114,9 @@ struct transport *transport_next(const struct transport *transport);
 
 /* The peer's address; family 0 when it is a unix peer. */
 const union peer_address *transport_peer(const struct transport *transport);
+
+/* What the peer has dialled: of a PROXY header, or else our own address. Family 0: of a unix socket. */
+void transport_local(const struct transport *transport, union peer_address *local);
 
 /* The peer's address as text, "tcp://192.0.2.1:1234" or "unix://"; valid until the thread's next call. */
 const char *transport_peer_text(const struct transport *transport);

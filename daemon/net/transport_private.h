@@ -49,6 +49,7 @@ struct transport {
 	unsigned closed : 1;
 	unsigned losing : 1;		/* reason is set, and is the one to be told */
 	unsigned resetting : 1;		/* to be reset once the peer has all that is unsent */
+	unsigned carried : 1;		/* behind the state, what the peer has dialled */
 	unsigned reason : 8;
 	_Alignas(uint64_t) unsigned char state[];	/* the protocol's: pointers and integers */
 };

@@ -246,6 +246,13 @@ transport_peer(const struct transport *transport)
 	return &transport->peer;
 }
 
+void
+transport_local(const struct transport *transport, union peer_address *local)
+{
+	(void)transport;
+	*local = (union peer_address){ 0 };
+}
+
 const char *
 transport_peer_text(const struct transport *transport)
 {
