@@ -62,7 +62,10 @@ enum pick {
 enum pick upstreams_pick(struct upstreams *upstreams, const union peer_address *client,
 			 struct choice *choice);
 
-/* What was picked has answered: it serves. */
+/*
+ * What was picked has answered: it serves. All but choice->upstream is freed: a choice of that alone is as
+ * good for choice_end, so that an established pair keeps one pointer.
+ */
 void choice_connected(struct choice *choice);
 
 /* What was picked has not answered, for this errno; another may be picked. */
