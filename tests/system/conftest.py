@@ -10,6 +10,7 @@ import threading
 import pytest
 
 import support
+from servers import forward, module_real_server, real_server	# they are fixtures
 
 
 @pytest.fixture
