@@ -82,6 +82,11 @@ struct protocol {
 	void (*drained)(struct transport *transport);
 	/* The peer has half-closed. NULL: we end our side too. */
 	void (*read_ended)(struct transport *transport);
+	/*
+	 * No byte has gone either way for the idle time-out: it is to be ended, or given another one. NULL:
+	 * transport_lose, or an abort if bytes are unsent.
+	 */
+	void (*silent)(struct transport *transport);
 	/* The daemon stops, all that had come is handled. NULL: transport_lose. */
 	void (*stopping)(struct transport *transport);
 	/* Once, the last call, out of every other callback. */

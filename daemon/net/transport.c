@@ -173,6 +173,8 @@ deadline_reached(void *arg)
 		} else {
 			transport_abort(transport, REASON_WRITE_TIMEOUT);
 		}
+	} else if (transport->protocol->silent != NULL && !transport->losing) {
+		transport->protocol->silent(transport);
 	} else if (transport->losing || transport->unsent != NULL) {
 		transport_abort(transport, REASON_IDLE_TIMEOUT);
 	} else {
@@ -333,6 +335,12 @@ transport_set_idle_timeout(struct transport *transport, int64_t ms)
 	transport_update_deadline(transport);
 }
 
+int64_t
+transport_idle_timeout(const struct transport *transport)
+{
+	return transport->idle_timeout_ms;
+}
+
 void
 transport_stopped(struct transport *transport)
 {
@@ -350,7 +358,7 @@ transport_stop(struct transport *transport)
 
 	if (transport->closed || transport->losing || transport->stopping)
 		return;
-	if (transport->read_side == READ_OPEN)
+	if (transport->read_side == READ_OPEN && !transport->paused)
 		ioctl(transport_fd(transport), FIONREAD, &waiting);
 	transport->stopping = true;
 	transport->stop_at = transport->received + (uint64_t)waiting;
@@ -411,6 +419,12 @@ struct transport *
 transport_next(const struct transport *transport)
 {
 	return transport->next;
+}
+
+const char *
+transport_place(const struct transport *transport)
+{
+	return transport->endpoint->name;
 }
 
 const union peer_address *

@@ -60,6 +60,12 @@ size_t transport_pending(const struct transport *transport);
 void transport_pause(struct transport *transport);
 void transport_resume(struct transport *transport);
 
+/*
+ * As transport_pause, for a peer that nobody is there for yet: should it reset the connection, or a unix peer
+ * close it with nothing unread, that is noticed meanwhile (with epoll). What it has sent stays unread.
+ */
+void transport_hold(struct transport *transport);
+
 /* Half-closes once what is pending is sent: the peer sees our end of stream and may go on sending. */
 void transport_end_write(struct transport *transport);
 
@@ -83,10 +89,11 @@ void transport_reset(struct transport *transport, enum reason reason);
  * idle_timeout.
  */
 void transport_set_idle_timeout(struct transport *transport, int64_t ms);
+int64_t transport_idle_timeout(const struct transport *transport);
 
 /*
- * For a graceful stop: what the peer has sent so far is still read and handled, then the protocol's
- * `stopping` is called, or transport_lose when it has none.
+ * For a graceful stop: what the peer has sent so far is still read and handled, unless the transport is
+ * paused, then the protocol's `stopping` is called, or transport_lose when it has none.
  */
 void transport_stop(struct transport *transport);
 
@@ -111,6 +118,9 @@ bool transport_is_closed(const struct transport *transport);
 
 /* The next transport of its endpoint, NULL at the end; endpoint->transports is the first. */
 struct transport *transport_next(const struct transport *transport);
+
+/* Where it was accepted or is dialled for, as the log says it: "echo tcp://127.0.0.1:7007". */
+const char *transport_place(const struct transport *transport);
 
 /* The peer's address; family 0 when it is a unix peer. */
 const union peer_address *transport_peer(const struct transport *transport);

@@ -3,6 +3,7 @@
 #include <event2/buffer.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "net/endpoint.h"
@@ -34,6 +35,13 @@ transport_watch(struct transport *transport, unsigned interest)
 		transport_abort(transport, REASON_NO_RESOURCES);
 }
 
+/* Whether a peer has but one thing left to tell, for now or for good: that it has gone altogether. */
+static bool
+transport_awaits_end(const struct transport *transport)
+{
+	return transport->held || transport->read_side == READ_ENDED;
+}
+
 void
 transport_update_interest(struct transport *transport)
 {
@@ -47,10 +55,10 @@ transport_update_interest(struct transport *transport)
 	if (transport->closed || interest == transport->interest)
 		return;
 	/*
-	 * After its end of stream a peer has but one thing to tell: that it has gone altogether. Most
-	 * connections end soon after; one that does not is watched for that from the next deadline on.
+	 * Most connections end, or are read from, soon after. One that is not is watched from the next
+	 * deadline on.
 	 */
-	if (interest == 0 && transport->read_side == READ_ENDED && reactor_has_edges(reactor)) {
+	if (interest == 0 && transport_awaits_end(transport) && reactor_has_edges(reactor)) {
 		if (transport->interest == PEER_WATCH)
 			return;
 		reactor_set_deadline(reactor, &transport->deadline, reactor_now_ms() + PEER_WATCH_MS);
@@ -66,7 +74,7 @@ transport_update_interest(struct transport *transport)
 void
 transport_watch_peer(struct transport *transport)
 {
-	if (transport->interest == 0 && transport->read_side == READ_ENDED
+	if (transport->interest == 0 && transport_awaits_end(transport)
 	    && reactor_has_edges(transport->endpoint->reactor))
 		transport_watch(transport, PEER_WATCH);
 }
@@ -230,17 +238,20 @@ transport_read(struct transport *transport)
 	}
 }
 
-/* The peer has ended its side; has it gone altogether? Our side is open, so that a hang-up says so. */
+/* Has the peer gone altogether? Our side is open, so that a hang-up says so. */
 static void
 transport_check_peer(struct transport *transport)
 {
 	struct pollfd state = { .fd = transport_fd(transport) };
+	int unread = 0;
 
 	if (poll(&state, 1, 0) <= 0)
 		return;
+	if (transport->read_side == READ_OPEN)
+		ioctl(transport_fd(transport), FIONREAD, &unread);
 	if (state.revents & POLLERR)
 		transport_abort(transport, REASON_PEER_RESET);
-	else if (state.revents & POLLHUP)
+	else if ((state.revents & POLLHUP) && unread == 0)
 		transport_close(transport, REASON_PEER_CLOSED);	/* a unix peer has closed in order */
 }
 
@@ -255,7 +266,7 @@ transport_on_event(evutil_socket_t fd, short what, void *arg)
 	/* Sending may have closed it, or made it stop reading. */
 	if (!(what & EV_READ) || !(transport->interest & EV_READ))
 		return;
-	if (transport->read_side == READ_ENDED)
+	if (transport->interest == PEER_WATCH)
 		transport_check_peer(transport);
 	else
 		transport_read(transport);
@@ -269,8 +280,15 @@ transport_pause(struct transport *transport)
 }
 
 void
+transport_hold(struct transport *transport)
+{
+	transport->held = true;
+	transport_pause(transport);
+}
+
+void
 transport_resume(struct transport *transport)
 {
-	transport->paused = false;
+	transport->paused = transport->held = false;
 	transport_update_interest(transport);
 }

@@ -43,6 +43,7 @@ struct transport {
 	unsigned read_side : 2;
 	unsigned write_side : 2;
 	unsigned paused : 1;
+	unsigned held : 1;		/* paused, and watched for a reset */
 	unsigned want_drained : 1;
 	unsigned stopping : 1;		/* after stop_at bytes the connection is given up */
 	unsigned accepted : 1;		/* it counts for its endpoint */
@@ -88,7 +89,7 @@ void transport_note_progress(struct transport *transport);
 /* How much of what was sent the peer's system has acknowledged. */
 uint64_t transport_acknowledged(const struct transport *transport);
 
-/* Waits for the end of a peer that has half-closed, unless it waits for something else. */
+/* Waits for the end of a peer that has half-closed or is held, unless it waits for something else. */
 void transport_watch_peer(struct transport *transport);
 
 /* All that had come by the time of transport_stop has been handled. */

@@ -131,6 +131,12 @@ transport_resume(struct transport *transport)
 }
 
 void
+transport_hold(struct transport *transport)
+{
+	transport->paused = true;
+}
+
+void
 transport_end_write(struct transport *transport)
 {
 	transport->write_ended = true;
@@ -161,6 +167,12 @@ void
 transport_set_idle_timeout(struct transport *transport, int64_t ms)
 {
 	transport->idle_timeout_ms = ms;
+}
+
+int64_t
+transport_idle_timeout(const struct transport *transport)
+{
+	return transport->idle_timeout_ms;
 }
 
 int64_t
@@ -238,6 +250,13 @@ transport_next(const struct transport *transport)
 {
 	(void)transport;
 	return NULL;
+}
+
+const char *
+transport_place(const struct transport *transport)
+{
+	(void)transport;
+	return "test tcp://127.0.0.1:7007";
 }
 
 const union peer_address *

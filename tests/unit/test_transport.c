@@ -549,6 +549,91 @@ the_idle_timeout_of_one_connection_can_be_set(void **state)
 }
 
 static void
+lose_when_silent(struct transport *silent)
+{
+	transport_abort(silent, REASON_TOO_SLOW);
+}
+
+static void
+a_protocol_may_say_what_silence_means(void **state)
+{
+	static const struct protocol impatient = {
+		.name = "impatient",
+		.connection_made = note_made,
+		.silent = lose_when_silent,
+		.connection_lost = note_lost,
+	};
+
+	(void)state;
+	begin(&impatient);
+	transport_set_idle_timeout(transport, 50);
+	assert_int_equal(transport_idle_timeout(transport), 50);
+	finish(REASON_TOO_SLOW);
+}
+
+static void
+a_held_peer_that_resets_is_noticed(void **state)
+{
+	(void)state;
+	begin(&counting);
+	transport_write(transport, "unread", 6);
+	peer_send("unread too", 10);
+	transport_hold(transport);
+	close(peer);			/* with something unread: a reset */
+	peer = -1;
+	finish(REASON_PEER_RESET);
+	assert_int_equal(seen.received, 0);
+}
+
+static void
+a_held_peer_that_closes_with_nothing_unread_is_noticed(void **state)
+{
+	(void)state;
+	begin(&counting);
+	transport_hold(transport);
+	close(peer);
+	peer = -1;
+	finish(REASON_PEER_CLOSED);
+}
+
+static void
+what_a_held_peer_has_sent_before_it_closed_is_kept(void **state)
+{
+	uint64_t held_ms;
+
+	(void)state;
+	begin(&counting);
+	transport_hold(transport);
+	peer_send("unread", 6);
+	held_ms = reactor_now_ms();
+	TURN_UNTIL(reactor_now_ms() - held_ms > 200);
+	close(peer);
+	peer = -1;
+	held_ms = reactor_now_ms();
+	TURN_UNTIL(reactor_now_ms() - held_ms > 200);
+	assert_int_equal(seen.lost, 0);
+	transport_resume(transport);
+	TURN_UNTIL(seen.received == 6);
+	TURN_UNTIL(seen.ended == 1);
+	transport_abort(transport, REASON_DONE);
+	finish(REASON_DONE);
+}
+
+static void
+a_stop_does_not_wait_for_what_a_paused_transport_does_not_read(void **state)
+{
+	(void)state;
+	begin(&echoing);
+	peer_send("unread", 6);
+	transport_pause(transport);
+	transport_stop(transport);
+	close(peer);
+	peer = -1;
+	finish(REASON_SHUTDOWN);
+	assert_int_equal(seen.received, 0);
+}
+
+static void
 a_peer_that_does_not_take_ends_with_the_write_timeout(void **state)
 {
 	uint8_t *bytes = pattern(4 << 20);
@@ -608,6 +693,11 @@ main(void)
 		cmocka_unit_test(a_protocol_without_data_received_drops_all),
 		cmocka_unit_test(silence_ends_with_the_idle_timeout),
 		cmocka_unit_test(the_idle_timeout_of_one_connection_can_be_set),
+		cmocka_unit_test(a_protocol_may_say_what_silence_means),
+		cmocka_unit_test(a_held_peer_that_resets_is_noticed),
+		cmocka_unit_test(a_held_peer_that_closes_with_nothing_unread_is_noticed),
+		cmocka_unit_test(what_a_held_peer_has_sent_before_it_closed_is_kept),
+		cmocka_unit_test(a_stop_does_not_wait_for_what_a_paused_transport_does_not_read),
 		cmocka_unit_test(a_peer_that_does_not_take_ends_with_the_write_timeout),
 		cmocka_unit_test(a_peer_that_does_not_end_is_waited_for_within_the_linger_timeout),
 		cmocka_unit_test(a_stop_handles_what_has_come_and_then_ends),
