@@ -2,18 +2,10 @@
 #include "net/call_queue.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
-
-struct call {
-	struct call *next;
-	void (*fn)(void *arg);
-	void *arg;
-	bool allocated;
-};
 
 int
 call_queue_init(struct call_queue *queue)
@@ -33,8 +25,7 @@ call_queue_destroy(struct call_queue *queue)
 	pthread_mutex_destroy(&queue->mutex);
 }
 
-/* Appends a call and wakes the reactor. */
-static void
+void
 call_queue_put(struct call_queue *queue, struct call *call)
 {
 	uint64_t one = 1;
@@ -81,7 +72,7 @@ call_queue_run(struct call_queue *queue)
 		bool allocated = call->allocated;
 
 		calls = call->next;
-		call->fn(call->arg);	/* one that is waited for is gone after this */
+		call->fn(call->arg);	/* one that is not allocated may be gone after this */
 		if (allocated)
 			free(call);
 	}

@@ -4,7 +4,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/thread.h"
 #include "net/call_queue.h"
 
 const char *const reactor_backend_names[] = { "auto", "epoll", "poll", "select", NULL };
@@ -222,19 +222,8 @@ reactor_main(void *arg)
 int
 reactor_start(struct reactor *reactor)
 {
-	sigset_t all, before;
-	int error;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	error = pthread_create(&reactor->thread, NULL, reactor_main, reactor);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (error != 0) {
-		errno = error;
-		return -1;
-	}
-	reactor->started = true;
-	return 0;
+	reactor->started = thread_start(&reactor->thread, reactor_main, reactor) == 0;
+	return reactor->started ? 0 : -1;
 }
 
 static void
@@ -277,6 +266,12 @@ int
 reactor_call(struct reactor *reactor, void (*fn)(void *arg), void *arg)
 {
 	return call_queue_add(&reactor->calls, fn, arg);
+}
+
+void
+reactor_call_embedded(struct reactor *reactor, struct call *call)
+{
+	call_queue_put(&reactor->calls, call);
 }
 
 void

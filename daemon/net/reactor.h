@@ -10,6 +10,7 @@
 
 #include "net/deadline.h"
 
+struct call;
 struct endpoint;
 struct reactor;
 
@@ -49,6 +50,9 @@ const char *reactor_library_version(void);
  * Returns 0, or -1 with ENOMEM.
  */
 int reactor_call(struct reactor *reactor, void (*fn)(void *arg), void *arg);
+
+/* The same with a struct call (call_queue.h) of the caller's, which cannot fail. */
+void reactor_call_embedded(struct reactor *reactor, struct call *call);
 
 /*
  * As reactor_call, and waits until fn has returned. For the control thread only, so that no two threads

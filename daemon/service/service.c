@@ -15,12 +15,14 @@
 #include "net/limits.h"
 #include "net/port.h"
 #include "net/reactor.h"
+#include "net/resolver.h"
 #include "net/tally.h"
 #include "service/running_set.h"
 #include "service/systemd.h"
 
 enum {
-	SPARE_DESCRIPTORS = 64,		/* for the log, files, look-ups and libraries */
+	/* For the log, files and libraries, and for look-ups of names. */
+	SPARE_DESCRIPTORS = 40 + RESOLVER_THREADS * RESOLVER_DESCRIPTORS,
 	REACTOR_DESCRIPTORS = 4,
 };
 
@@ -37,6 +39,7 @@ struct service {
 	struct running_set running;
 	struct port_list passed;
 	struct connection_budget *budget;
+	struct resolver *resolver;
 	int64_t descriptors;		/* that the process may have */
 };
 
@@ -74,10 +77,11 @@ service_new(const struct daemon_settings *settings)
 		return NULL;
 	service->descriptors = descriptor_limit();
 	service->budget = connection_budget_new();
+	service->resolver = resolver_new();
 	service->reactors = calloc(count, sizeof *service->reactors);
 	service->workers = calloc(count, sizeof *service->workers);
-	if (service->budget == NULL || service->reactors == NULL || service->workers == NULL
-	    || systemd_sockets(&service->passed) < 0)
+	if (service->budget == NULL || service->resolver == NULL || service->reactors == NULL
+	    || service->workers == NULL || systemd_sockets(&service->passed) < 0)
 		goto fail;
 	for (; service->reactor_count < count; service->reactor_count++) {
 		unsigned index = (unsigned)service->reactor_count;
@@ -122,6 +126,7 @@ service_apply(struct service *service, const struct config *config, struct confi
 		.reactor_count = service->reactor_count,
 		.passed = &service->passed,
 		.budget = service->budget,
+		.resolver = service->resolver,
 	};
 	int64_t most;
 
@@ -181,7 +186,7 @@ service_status(struct service *service, char *text, size_t size)
 static void
 log_listener(const char *name, const struct counters *sum)
 {
-	char closed[512] = "", dropped[256] = "";
+	char closed[1024] = "", dropped[256] = "";
 	size_t used = 0;
 
 	for (unsigned i = 0; i < REASON_COUNT; i++)
@@ -301,6 +306,7 @@ service_free(struct service *service)
 	}
 	for (size_t i = 0; i < service->reactor_count; i++)
 		reactor_free(service->reactors[i]);
+	resolver_free(service->resolver);	/* what was on its way to a reactor is gone with that */
 	for (size_t i = 0; i < service->passed.count; i++)
 		port_unref(service->passed.items[i]);
 	free(service->passed.items);
