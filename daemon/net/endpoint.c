@@ -1,6 +1,7 @@
 /* endpoint.c - what all connections of one listener (or connector) on one reactor have in common. */
 #include "net/endpoint.h"
 
+#include "net/arrival.h"
 #include "net/reactor.h"
 #include "net/transport.h"
 
@@ -33,9 +34,18 @@ each_transport(struct reactor *reactor, void (*fn)(struct transport *transport))
 			fn(t);
 }
 
+/* Nothing is left but transports. */
+static void
+stop_arrivals(struct reactor *reactor)
+{
+	for (struct endpoint *at = *reactor_endpoints(reactor); at != NULL; at = at->next)
+		arrivals_stop(at);
+}
+
 void
 endpoints_stop(struct reactor *reactor)
 {
+	stop_arrivals(reactor);
 	each_transport(reactor, transport_stop);
 }
 
@@ -54,6 +64,7 @@ abort_for_shutdown(struct transport *transport)
 void
 endpoints_abort(struct reactor *reactor)
 {
+	stop_arrivals(reactor);
 	each_transport(reactor, abort_for_shutdown);
 }
 

@@ -8,6 +8,7 @@
 
 #include "net/address.h"
 
+struct arrival;
 struct counters;
 struct factory;
 struct reactor;
@@ -24,9 +25,10 @@ struct endpoint {
 	const struct socket_options *socket;	/* for sockets that are dialled; NULL: the system's */
 	struct counters *counters;
 	struct transport *transports;	/* all of them, those accepted and those dialled on behalf of them */
+	struct arrival *arrivals;	/* accepted, and no transports yet: they owe a PROXY header */
 	/* An accepted transport has gone (after its connection_lost); may be NULL. */
 	void (*transport_gone)(struct endpoint *endpoint, const struct transport *transport);
-	/* The last transport has gone; may be NULL. The endpoint may be freed in it. */
+	/* The last transport or arrival has gone; may be NULL. The endpoint may be freed in it. */
 	void (*all_gone)(struct endpoint *endpoint);
 };
 

@@ -14,6 +14,8 @@
 	X(UPSTREAM_RESET, "upstream_reset")     \
 	X(LINE_TOO_LONG, "line_too_long")       \
 	X(TOO_SLOW, "too_slow")                 \
+	X(BAD_PROXY_HEADER, "bad_proxy_header")	/* accept_proxy */                                \
+	X(PROXY_HEADER_TIMEOUT, "proxy_header_timeout")                                   \
 	X(DENIED, "denied")                     \
 	X(FULL, "full")				/* max_connections */                             \
 	X(FULL_FOR_IP, "full_for_ip")		/* max_connections_per_ip */                      \
