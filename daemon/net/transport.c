@@ -173,6 +173,8 @@ deadline_reached(void *arg)
 		} else {
 			transport_abort(transport, REASON_WRITE_TIMEOUT);
 		}
+	} else if (!transport->losing && !transport_is_silent(transport, transport->idle_timeout_ms)) {
+		transport_update_deadline(transport);
 	} else if (transport->protocol->silent != NULL && !transport->losing) {
 		transport->protocol->silent(transport);
 	} else if (transport->losing || transport->unsent != NULL) {
@@ -407,6 +409,12 @@ struct reactor *
 transport_reactor(const struct transport *transport)
 {
 	return transport->endpoint->reactor;
+}
+
+bool
+transport_peer_has_ended(const struct transport *transport)
+{
+	return transport->read_side == READ_ENDED;
 }
 
 bool

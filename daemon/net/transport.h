@@ -92,6 +92,12 @@ void transport_set_idle_timeout(struct transport *transport, int64_t ms);
 int64_t transport_idle_timeout(const struct transport *transport);
 
 /*
+ * Whether no byte has gone either way for so long, one that the peer's system has acknowledged only since then
+ * included: a slow reader lives on what was sent long ago.
+ */
+bool transport_is_silent(struct transport *transport, int64_t ms);
+
+/*
  * For a graceful stop: what the peer has sent so far is still read and handled, unless the transport is
  * paused, then the protocol's `stopping` is called, or transport_lose when it has none.
  */
@@ -112,6 +118,9 @@ const void *transport_settings(const struct transport *transport);
 struct factory *transport_factory(const struct transport *transport);
 struct endpoint *transport_endpoint(const struct transport *transport);
 struct reactor *transport_reactor(const struct transport *transport);
+
+/* The peer has half-closed: nothing will come any more. */
+bool transport_peer_has_ended(const struct transport *transport);
 
 /* Both sides have ended, or it was aborted: nothing can be sent or received any more. */
 bool transport_is_closed(const struct transport *transport);

@@ -272,6 +272,22 @@ transport_on_event(evutil_socket_t fd, short what, void *arg)
 		transport_read(transport);
 }
 
+bool
+transport_is_silent(struct transport *transport, int64_t ms)
+{
+	uint64_t acknowledged;
+
+	if (transport->closed)
+		return true;
+	if (reactor_now_ms() - transport->active_ms < (uint64_t)ms)
+		return false;
+	acknowledged = transport_acknowledged(transport);
+	if (acknowledged == transport->sent || acknowledged <= transport->acknowledged)
+		return true;
+	transport_note_progress(transport);
+	return false;
+}
+
 void
 transport_pause(struct transport *transport)
 {

@@ -169,6 +169,20 @@ transport_set_idle_timeout(struct transport *transport, int64_t ms)
 	transport->idle_timeout_ms = ms;
 }
 
+bool
+transport_is_silent(struct transport *transport, int64_t ms)
+{
+	(void)transport;
+	(void)ms;
+	return true;
+}
+
+bool
+transport_peer_has_ended(const struct transport *transport)
+{
+	return transport->read_ended;
+}
+
 int64_t
 transport_idle_timeout(const struct transport *transport)
 {

@@ -549,6 +549,30 @@ the_idle_timeout_of_one_connection_can_be_set(void **state)
 }
 
 static void
+a_peer_that_reads_slowly_what_was_sent_long_ago_is_not_silent(void **state)
+{
+	enum { PIECES = 5, PIECE = 30000 };
+	static uint8_t piece[PIECE];
+	uint64_t at_ms;
+
+	(void)state;
+	begin(&counting);
+	endpoint.linger_timeout_ms = 50;
+	transport_set_idle_timeout(transport, 200);
+	for (unsigned i = 0; i < PIECES; i++)
+		transport_write(transport, piece, PIECE);
+	assert_int_equal(transport_pending(transport), 0);
+	for (unsigned i = 0; i < PIECES; i++) {
+		at_ms = reactor_now_ms();
+		TURN_UNTIL(reactor_now_ms() - at_ms > 150);
+		assert_int_equal(seen.lost, 0);
+		assert_int_equal(peer_receive(piece, PIECE), PIECE);
+	}
+	assert_false(transport_is_silent(transport, 200));
+	finish(REASON_IDLE_TIMEOUT);
+}
+
+static void
 lose_when_silent(struct transport *silent)
 {
 	transport_abort(silent, REASON_TOO_SLOW);
@@ -693,6 +717,7 @@ main(void)
 		cmocka_unit_test(a_protocol_without_data_received_drops_all),
 		cmocka_unit_test(silence_ends_with_the_idle_timeout),
 		cmocka_unit_test(the_idle_timeout_of_one_connection_can_be_set),
+		cmocka_unit_test(a_peer_that_reads_slowly_what_was_sent_long_ago_is_not_silent),
 		cmocka_unit_test(a_protocol_may_say_what_silence_means),
 		cmocka_unit_test(a_held_peer_that_resets_is_noticed),
 		cmocka_unit_test(a_held_peer_that_closes_with_nothing_unread_is_noticed),
