@@ -10,7 +10,7 @@
 
 static void
 claim_add(struct conflicts *conflicts, struct faults *faults, const struct placed *placed,
-	  const char *text, const char *identity)
+	  const char *text, const char *identity, const char *interface)
 {
 	struct claim *claims = conflicts->claims;
 	char *copy = strdup(identity);
@@ -25,19 +25,24 @@ claim_add(struct conflicts *conflicts, struct faults *faults, const struct place
 		free(copy);
 		return;
 	}
-	claims[conflicts->count++] =
-		(struct claim){ .identity = copy, .text = text, .placed = *placed };
+	claims[conflicts->count++] = (struct claim){
+		.identity = copy, .text = text, .interface = interface, .placed = *placed
+	};
 }
 
 void
 conflicts_add(struct conflicts *conflicts, struct faults *faults, const struct placed *placed,
-	      const struct address_list *addresses)
+	      const struct listener_settings *listener)
 {
 	char identity[ADDRESS_IDENTITY_MAX];
 
-	for (size_t i = 0; i < addresses->count; i++)
-		if (address_identity(&addresses->items[i], identity) != NULL)
-			claim_add(conflicts, faults, placed, addresses->items[i].text, identity);
+	for (size_t i = 0; i < listener->listen.count; i++) {
+		const struct address *address = &listener->listen.items[i];
+
+		if (address_identity(address, identity) != NULL)
+			claim_add(conflicts, faults, placed, address->text, identity,
+				  address->kind <= ADDRESS_UDP ? listener->socket.bind_device : NULL);
+	}
 }
 
 static unsigned
@@ -80,6 +85,13 @@ claim_refuse(const struct claim *first, const struct claim *again, struct faults
 	free(place);
 }
 
+/* Whether two claims of one identity cannot both be met. */
+static bool
+claims_clash(const struct claim *a, const struct claim *b)
+{
+	return a->interface == NULL || b->interface == NULL || strcmp(a->interface, b->interface) == 0;
+}
+
 void
 conflicts_check(struct conflicts *conflicts, struct faults *faults)
 {
@@ -89,10 +101,16 @@ conflicts_check(struct conflicts *conflicts, struct faults *faults)
 		qsort(conflicts->claims, conflicts->count, sizeof *conflicts->claims,
 		      claim_compare);
 	for (size_t i = 1; i < conflicts->count; i++) {
-		if (strcmp(first->identity, conflicts->claims[i].identity) == 0)
-			claim_refuse(first, &conflicts->claims[i], faults);
-		else
-			first = &conflicts->claims[i];
+		const struct claim *claim = &conflicts->claims[i], *before = first;
+
+		if (strcmp(first->identity, claim->identity) != 0) {
+			first = claim;
+			continue;
+		}
+		while (before < claim && !claims_clash(before, claim))
+			before++;
+		if (before < claim)
+			claim_refuse(before, claim, faults);
 	}
 	for (size_t i = 0; i < conflicts->count; i++)
 		free(conflicts->claims[i].identity);

@@ -247,8 +247,7 @@ reading_fill_listeners(struct reading *reading)
 		else
 			config->disabled[config->disabled_count++] = listener;
 		if (listener->common.enabled)
-			conflicts_add(&conflicts, &reading->faults, placed,
-				      &listener->common.listen);
+			conflicts_add(&conflicts, &reading->faults, placed, &listener->common);
 	}
 	conflicts_check(&conflicts, &reading->faults);
 	/* A section that was refused may have been the listener. */

@@ -71,6 +71,23 @@ port_find(const struct port_list *known, const char *key, size_t *from)
 	return NULL;
 }
 
+/* The port of that key that is on an interface (empty: on none), or else one that can be moved there. */
+static struct port *
+port_find_on(const struct port_list *known, const char *key, const char *interface)
+{
+	struct port *port, *movable = NULL;
+	size_t from = 0;
+
+	while ((port = port_find(known, key, &from)) != NULL) {
+		if (strcmp(port->interface, interface) == 0)
+			return port;
+		/* Two interfaces may have a socket each: then the other one may be wanted, too. */
+		if (*port->interface == '\0' || *interface == '\0')
+			movable = port;
+	}
+	return movable;
+}
+
 /* Takes over a reference to a port. 0, or -1 without memory. */
 static int
 listener_add_port(struct listener *listener, struct port *port)
@@ -118,15 +135,18 @@ listener_bind_one(struct listener *listener, const struct port_list *known,
 	bool any_port = address->service != NULL && found->u.in.sin_port == 0;
 	struct port *port;
 	const char *error;
-	size_t from = 0;
 
 	address_format(address->kind, &found->u.sa, found->length, text);
 	/* A port number that the system picks is the listener's own, once it is picked. */
 	snprintf(key, sizeof key, "%s%s%s%s", any_port ? listener_name(listener) : "", any_port ? " " : "",
 		 text, any ? " any" : "");
-	port = port_find(known, key, &from);
-	if (port != NULL)
+	port = port_find_on(known, key, port_interface(address->kind, listener->settings));
+	if (port != NULL) {
+		error = port_may_apply(port, listener->settings);
+		if (error != NULL)
+			return error;
 		return listener_add_port(listener, port_ref(port)) < 0 ? strerror(ENOMEM) : NULL;
+	}
 	error = port_open(address->kind, found, any, key, listener->settings, &port);
 	if (error != NULL)
 		return error;

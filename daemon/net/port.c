@@ -181,12 +181,54 @@ path_apply(struct port *port, const struct listener_settings *settings)
 }
 
 const char *
+port_interface(enum address_kind kind, const struct listener_settings *settings)
+{
+	const char *interface = settings->socket.bind_device;
+
+	return interface == NULL || kind == ADDRESS_UNIX || kind == ADDRESS_UNIXGRAM ? "" : interface;
+}
+
+/* A passed socket is on the interface that its unit says. */
+static const char *
+interface_apply(struct port *port, const struct listener_settings *settings)
+{
+	const char *interface = port_interface(port->kind, settings);
+	socklen_t length = (socklen_t)strlen(interface);
+
+	if (port->passed || strcmp(interface, port->interface) == 0)
+		return NULL;
+	if (setsockopt(port->fd, SOL_SOCKET, SO_BINDTODEVICE, interface, length) < 0)
+		return failure("bind_device", errno);
+	snprintf(port->interface, sizeof port->interface, "%s", interface);
+	return NULL;
+}
+
+const char *
+port_may_apply(const struct port *port, const struct listener_settings *settings)
+{
+	const char *interface = port_interface(port->kind, settings);
+	socklen_t length = (socklen_t)strlen(port->interface);
+
+	if (port->passed || strcmp(interface, port->interface) == 0)
+		return NULL;
+	if (*interface != '\0' && if_nametoindex(interface) == 0)
+		return failure("bind_device", errno);
+	/* To set it again takes the privilege that to set another one takes. */
+	if (length > 0
+	    && setsockopt(port->fd, SOL_SOCKET, SO_BINDTODEVICE, port->interface, length) < 0)
+		return "bind_device: a bound socket leaves its interface only with CAP_NET_RAW: restart, or use "
+		       "another address";
+	return NULL;
+}
+
+const char *
 port_apply(struct port *port, const struct listener_settings *settings)
 {
-	const char *error = NULL;
+	const char *error = interface_apply(port, settings);
 
-	/* Accepted connections inherit these from the listening socket. */
-	error = socket_options_set(port->fd, &settings->socket, NULL);
+	if (error == NULL)
+		error = socket_options_apply(port->fd, port->kind, port->bound.u.sa.sa_family,
+					     &settings->socket, &port->history);
 	if (error == NULL && port->inode != 0)
 		error = path_apply(port, settings);
 	if (error == NULL && !address_is_datagram(port->kind)
@@ -220,6 +262,7 @@ port_bind(struct port *port, const struct sockaddr_any *address, bool any,
 {
 	int type = address_is_datagram(port->kind) ? SOCK_DGRAM : SOCK_STREAM;
 	int family = address->u.sa.sa_family;
+	const char *error;
 
 	port->fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (port->fd < 0)
@@ -230,6 +273,10 @@ port_bind(struct port *port, const struct sockaddr_any *address, bool any,
 		return failure("setsockopt", errno);
 	if (family == AF_INET6 && set_option(port->fd, IPPROTO_IPV6, IPV6_V6ONLY, !any) < 0)
 		return failure("setsockopt", errno);
+	/* Before it is bound: the same port may be in use on another interface. */
+	error = interface_apply(port, settings);
+	if (error != NULL)
+		return error;
 	if (bind(port->fd, &address->u.sa, address->length) < 0)
 		return failure("bind", errno);
 	return NULL;

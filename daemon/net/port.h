@@ -2,10 +2,12 @@
 #ifndef TWINED_NET_PORT_H
 #define TWINED_NET_PORT_H
 
+#include <net/if.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
 #include "net/address.h"
+#include "net/socket_options.h"
 
 struct listener_settings;
 
@@ -21,6 +23,8 @@ struct port {
 	bool owned;			/* socket_user or socket_group has been set on its path */
 	bool passed;			/* by systemd: its unix path is not ours to remove */
 	bool sends_source;		/* bound to every address: replies must name theirs */
+	char interface[IF_NAMESIZE];	/* the bind_device it has; empty: none */
+	struct socket_history history;
 	dev_t device;			/* of the unix path we made, inode 0: none */
 	ino_t inode;
 };
@@ -36,7 +40,17 @@ const char *port_open(enum address_kind kind, const struct sockaddr_any *address
 /* Takes over a passed socket; as port_open. On an error the descriptor stays the caller's. */
 const char *port_adopt(int fd, const char *key, struct port **port);
 
-/* Sets what of the settings belongs to the socket: backlog, keep-alive, mode and owner. As port_open. */
+/* The bind_device that an address of that kind is to have; empty: none. */
+const char *port_interface(enum address_kind kind, const struct listener_settings *settings);
+
+/* What would keep port_apply from setting bind_device, as far as that can be known: as port_open. */
+const char *port_may_apply(const struct port *port, const struct listener_settings *settings);
+
+/*
+ * Sets what of the settings belongs to the socket: backlog, mode and owner, bind_device and what else
+ * socket_options.h has. What an earlier configuration has set and this one does not is taken back. As
+ * port_open.
+ */
 const char *port_apply(struct port *port, const struct listener_settings *settings);
 
 struct port *port_ref(struct port *port);

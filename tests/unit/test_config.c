@@ -87,7 +87,7 @@ test_fills_in_the_defaults(void **state)
 	assert_int_equal(e->idle_timeout_ms, 600000);
 	assert_int_equal(e->write_timeout_ms, 30000);
 	assert_int_equal(e->linger_timeout_ms, 5000);
-	assert_int_equal(e->keepalive, 1);
+	assert_int_equal(e->socket.keepalive, 1);
 	assert_int_equal(e->socket_mode, 0660);
 	assert_int_equal(e->socket_user, OPTION_AUTO);
 	assert_int_equal(e->udp_reply_rate.count, OPTION_AUTO);

@@ -1,0 +1,73 @@
+"""Network namespaces with links between them: real interfaces, for tests that are root."""
+
+import contextlib
+import ctypes
+import os
+import subprocess
+import threading
+
+from support import PATIENCE, wait_for
+
+CLONE_NEWNET = 0x40000000
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def name_of(pid):
+    with contextlib.suppress(OSError):
+        return os.readlink(f"/proc/{pid}/ns/net")
+    return None
+
+
+class Namespace:
+    """A network of its own, with nothing but loopback at first."""
+
+    def __init__(self):
+        self.holder = subprocess.Popen(["unshare", "--net", "sleep", "infinity"],
+                                       stdin=subprocess.DEVNULL)
+        self.path = f"/proc/{self.holder.pid}/ns/net"
+        # What is entered is that of the process once it is there.
+        wait_for(lambda: name_of(self.holder.pid) != name_of("self"), "a network namespace")
+        self.enter = ["nsenter", f"--net={self.path}"]
+        self.run("ip", "link", "set", "lo", "up")
+
+    def run(self, *command):
+        """Runs a command there; returns what it prints."""
+        result = subprocess.run([*self.enter, *command], capture_output=True, text=True,
+                                timeout=PATIENCE, stdin=subprocess.DEVNULL, check=False)
+        assert result.returncode == 0, f"{command}: {result.stderr}"
+        return result.stdout
+
+    def call(self, function):
+        """Calls a function there; the sockets that it makes stay there."""
+        result = []
+
+        def thread():
+            with open(self.path, "rb") as file:
+                if LIBC.setns(file.fileno(), CLONE_NEWNET) != 0:
+                    result.append(OSError(ctypes.get_errno(), "setns"))
+                    return
+            try:
+                result.append(function())
+            except OSError as error:
+                result.append(error)
+        one = threading.Thread(target=thread)
+        one.start()
+        one.join()
+        if isinstance(result[0], Exception):
+            raise result[0]
+        return result[0]
+
+    def close(self):
+        self.holder.kill()
+        self.holder.wait()
+
+
+def link(near, near_name, near_address, far, far_name, far_address):
+    """Links two namespaces, each interface with an address such as 10.9.0.1/24."""
+    near.run("ip", "link", "add", near_name, "type", "veth", "peer", "name", far_name, "netns",
+             str(far.holder.pid))
+    for space, name, address in ((near, near_name, near_address), (far, far_name, far_address)):
+        # Nobody else has the address: without looking for that it can be used at once.
+        space.run("ip", "address", "add", address, "dev", name,
+                  *(["nodad"] if ":" in address else []))
+        space.run("ip", "link", "set", name, "up")
