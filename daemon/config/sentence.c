@@ -42,8 +42,10 @@ text_quote(const char *text, char buffer[static QUOTED_MAX])
 const char *
 sentence_about(const char *text, const char *format, ...)
 {
-	static _Thread_local char sentence[QUOTED_MAX + 320];
-	char quoted[QUOTED_MAX], tail[320];
+	/* The tail may quote a text, too. */
+	enum { TAIL_MAX = QUOTED_MAX + 320 };
+	static _Thread_local char sentence[QUOTED_MAX + TAIL_MAX];
+	char quoted[QUOTED_MAX], tail[TAIL_MAX];
 	va_list arguments;
 
 	va_start(arguments, format);

@@ -1,65 +1,142 @@
-/* value_upstream.c - values that say whom to dial and how: upstreams, a check's exchange, a source, a DSCP. */
-#include <arpa/inet.h>
+/* value_upstream.c - lists of upstreams: addresses to dial, each with its weight. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/address_identity.h"
 #include "config/number.h"
 #include "config/sentence.h"
 #include "config/value.h"
 #include "config/value_list.h"
 #include "net/address.h"
 
-enum { WEIGHT_MAX = 1000 };
+enum { WEIGHT_MAX = 1000, WEIGHT_DEFAULT = 1 };
 
-/* Takes one word behind an address: weight=N or backup. NULL, or a sentence. */
+/* An upstream while its words are read. */
+struct reading_upstream {
+	struct upstream_address upstream;
+	const char *item;		/* the whole text */
+	bool has_weight;
+};
+
 static const char *
-attribute_set(struct upstream_address *upstream, const char *item, const char *word)
+weight_set(struct reading_upstream *reading, const char *number)
 {
+	char quoted[QUOTED_MAX];
 	int64_t weight;
 
-	if (strcmp(word, "backup") == 0 && !upstream->backup) {
-		upstream->backup = true;
-		return NULL;
-	}
-	if (strncmp(word, "weight=", 7) != 0)
-		return sentence_about(item, "has \"%s\": expected weight=N or backup, each once", word);
-	if (!number_parse(OPTION_NUMBER, word + 7, &weight) || weight < 0 || weight > WEIGHT_MAX)
-		return sentence_about(item, "has \"%s\": expected a weight of 0 to %d", word, WEIGHT_MAX);
-	upstream->weight = weight;
+	if (reading->has_weight)
+		return sentence_about(reading->item, "has a weight twice");
+	if (!number_parse(OPTION_NUMBER, number, &weight) || weight < 0 || weight > WEIGHT_MAX)
+		return sentence_about(reading->item, "has the weight %s: expected 0 to %d",
+				      text_quote(number, quoted), WEIGHT_MAX);
+	reading->has_weight = true;
+	reading->upstream.weight = weight;
 	return NULL;
+}
+
+/* Takes one word behind the address. NULL, or a sentence. */
+static const char *
+word_set(struct reading_upstream *reading, const char *word)
+{
+	static const char weight[] = "weight=";
+	char quoted[QUOTED_MAX];
+
+	if (strncmp(word, weight, strlen(weight)) == 0)
+		return weight_set(reading, word + strlen(weight));
+	if (strcmp(word, "backup") != 0)
+		return sentence_about(reading->item, "has %s behind its address: expected %s",
+				      text_quote(word, quoted),
+				      strstr(word, "://") != NULL
+					      ? "a comma before the next address"
+					      : "weight=N or backup");
+	if (reading->upstream.backup)
+		return sentence_about(reading->item, "has backup twice");
+	reading->upstream.backup = true;
+	return NULL;
+}
+
+/* Reads the words of an item, which it takes apart. On an error nothing is left to be freed. */
+static const char *
+words_read(struct reading_upstream *reading, char *words)
+{
+	char *rest = words, *word = strsep(&rest, " \t");
+	struct address_list one;
+	const char *wrong = address_list_parse(word, false, &one);
+
+	if (wrong != NULL)
+		return wrong;
+	reading->upstream.address = one.items[0];
+	free(one.items);
+	while (wrong == NULL && (word = strsep(&rest, " \t")) != NULL)
+		if (*word != '\0')
+			wrong = word_set(reading, word);
+	if (wrong != NULL)
+		address_clear(&reading->upstream.address);
+	return wrong;
 }
 
 static const char *
 upstream_add(const char *item, void *arg)
 {
 	struct upstream_list *list = arg;
-	struct upstream_address upstream = { .weight = 1 };
-	struct address_list one;
-	char *words = strdup(item), *rest = words, *word;
-	const char *wrong;
+	struct upstream_address *items = list->items;
+	struct reading_upstream reading = { .upstream.weight = WEIGHT_DEFAULT, .item = item };
+	char *words = strdup(item);
+	const char *wrong = words == NULL ? out_of_memory : words_read(&reading, words);
 
-	if (words == NULL)
-		return out_of_memory;
-	word = strsep(&rest, " \t");
-	wrong = address_list_parse(word, false, &one);
-	if (wrong != NULL) {
-		free(words);
-		return wrong;
-	}
-	upstream.address = one.items[0];
-	free(one.items);
-	while (wrong == NULL && (word = strsep(&rest, " \t")) != NULL)
-		wrong = *word == '\0' ? NULL : attribute_set(&upstream, item, word);
 	free(words);
-	struct upstream_address *items =
-		wrong != NULL ? NULL : reallocarray(list->items, list->count + 1, sizeof *items);
+	if (wrong != NULL)
+		return wrong;
+	/* Room for the next power of two, so that long lists are not copied for each item. */
+	if ((list->count & (list->count - 1)) == 0)
+		items = reallocarray(items, list->count == 0 ? 1 : list->count * 2, sizeof *items);
 	if (items == NULL) {
-		address_clear(&upstream.address);
-		return wrong != NULL ? wrong : out_of_memory;
+		address_clear(&reading.upstream.address);
+		return out_of_memory;
 	}
 	list->items = items;
-	items[list->count++] = upstream;
+	items[list->count++] = reading.upstream;
 	return NULL;
+}
+
+/* An upstream of a list by what its address is. */
+struct identified {
+	char identity[ADDRESS_IDENTITY_MAX];
+	const struct upstream_address *upstream;
+};
+
+static int
+identified_compare(const void *a, const void *b)
+{
+	const struct identified *x = a, *y = b;
+	int order = strcmp(x->identity, y->identity);
+
+	return order != 0 ? order : x->upstream < y->upstream ? -1 : x->upstream > y->upstream;
+}
+
+/* The first address that is in the list before; NULL: none. */
+static const char *
+repetition_check(const struct upstream_list *list)
+{
+	struct identified *all = reallocarray(NULL, list->count, sizeof *all);
+	const struct upstream_address *again = NULL;
+	size_t count = 0;
+
+	if (all == NULL)
+		return out_of_memory;
+	for (size_t i = 0; i < list->count; i++) {
+		all[count].upstream = &list->items[i];
+		if (address_identity(&list->items[i].address, all[count].identity) != NULL)
+			count++;
+	}
+	qsort(all, count, sizeof *all, identified_compare);
+	for (size_t i = 1; i < count; i++)
+		if (strcmp(all[i - 1].identity, all[i].identity) == 0
+		    && (again == NULL || all[i].upstream < again))
+			again = all[i].upstream;
+	free(all);
+	return again == NULL ? NULL
+			     : sentence_about(again->address.text, "stands in the list twice");
 }
 
 static void
@@ -81,6 +158,8 @@ upstreams_set(const struct option *option, void *field, const char *text, const 
 
 	(void)option;
 	(void)directory;
+	if (wrong == NULL)
+		wrong = repetition_check(&list);
 	if (wrong != NULL)
 		upstreams_clear(&list);
 	else
@@ -109,118 +188,4 @@ const struct value_type value_upstreams = {
 	.set = upstreams_set,
 	.clear = upstreams_clear,
 	.equal = upstreams_equal,
-};
-
-static void
-exchange_clear(void *field)
-{
-	struct exchange *exchange = field;
-
-	free(exchange->send);
-	free(exchange->expect);
-	*exchange = (struct exchange){ 0 };
-}
-
-static const char *
-exchange_set(const struct option *option, void *field, const char *text, const char *directory)
-{
-	(void)option;
-	(void)directory;
-	if (strcmp(text, "connect") != 0)
-		return sentence_about(text, "is not connect");
-	*(struct exchange *)field = (struct exchange){ .kind = EXCHANGE_CONNECT };
-	return NULL;
-}
-
-static bool
-bytes_equal(const uint8_t *a, size_t a_length, const uint8_t *b, size_t b_length)
-{
-	return a_length == b_length && (a_length == 0 || memcmp(a, b, a_length) == 0);
-}
-
-static bool
-exchange_equal(const void *void_a, const void *void_b)
-{
-	const struct exchange *a = void_a, *b = void_b;
-
-	return a->kind == b->kind && bytes_equal(a->send, a->send_length, b->send, b->send_length)
-	       && bytes_equal(a->expect, a->expect_length, b->expect, b->expect_length);
-}
-
-const struct value_type value_exchange = {
-	.noun = "connect, or texts in quotes to send and to expect",
-	.size = sizeof(struct exchange),
-	.set = exchange_set,
-	.clear = exchange_clear,
-	.equal = exchange_equal,
-};
-
-static const char *
-ip_set(const struct option *option, void *field, const char *text, const char *directory)
-{
-	union peer_address ip = { 0 };
-
-	(void)option;
-	(void)directory;
-	if (inet_pton(AF_INET, text, &ip.in.sin_addr) == 1)
-		ip.sa.sa_family = AF_INET;
-	else if (inet_pton(AF_INET6, text, &ip.in6.sin6_addr) == 1)
-		ip.sa.sa_family = AF_INET6;
-	else
-		return sentence_about(text, "is not an IP address such as 192.0.2.1 or 2001:db8::1");
-	*(union peer_address *)field = ip;
-	return NULL;
-}
-
-static void
-ip_clear(void *field)
-{
-	memset(field, 0, sizeof(union peer_address));
-}
-
-static bool
-ip_equal(const void *a, const void *b)
-{
-	return memcmp(a, b, sizeof(union peer_address)) == 0;
-}
-
-const struct value_type value_ip = {
-	.noun = "IP address",
-	.size = sizeof(union peer_address),
-	.set = ip_set,
-	.clear = ip_clear,
-	.equal = ip_equal,
-};
-
-static const char *
-dscp_set(const struct option *option, void *field, const char *text, const char *directory)
-{
-	int64_t dscp;
-
-	(void)option;
-	(void)directory;
-	if (!number_parse(OPTION_NUMBER, text, &dscp) || dscp < 0 || dscp > 63)
-		return sentence_about(text, "is not a DSCP: expected 0 to 63");
-	*(int64_t *)field = dscp;
-	return NULL;
-}
-
-static void
-dscp_clear(void *field)
-{
-	*(int64_t *)field = OPTION_AUTO;
-}
-
-static bool
-dscp_equal(const void *a, const void *b)
-{
-	return *(const int64_t *)a == *(const int64_t *)b;
-}
-
-const struct value_type value_dscp = {
-	.noun = "DSCP, 0 to 63 or a name such as ef",
-	.size = sizeof(int64_t),
-	.set = dscp_set,
-	.clear = dscp_clear,
-	.equal = dscp_equal,
 };

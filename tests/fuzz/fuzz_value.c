@@ -27,6 +27,10 @@ static const struct option rows[] = {
 	{ "string", OPTION_STRING, OPTION_MAY_NONE, 0, 0, 100, NULL, NULL, "" },
 	{ "listen", OPTION_LISTEN, 0, 0, 0, 0, NULL, NULL, "" },
 	{ "connect", OPTION_CONNECT, 0, 0, 0, 0, NULL, NULL, "" },
+	{ "upstreams", OPTION_UPSTREAMS, 0, 0, 0, 0, NULL, NULL, "" },
+	{ "exchange", OPTION_EXCHANGE, OPTION_MAY_NONE, 0, 0, 0, NULL, NULL, "" },
+	{ "ip", OPTION_IP, OPTION_MAY_NONE, 0, 0, 0, NULL, NULL, "" },
+	{ "dscp", OPTION_DSCP, OPTION_MAY_AUTO, 0, 0, 0, NULL, NULL, "" },
 	{ "prefixes", OPTION_PREFIXES, OPTION_MAY_NONE, 0, 0, 0, NULL, NULL, "" },
 	{ "protocol", OPTION_PROTOCOL, 0, 0, 0, 0, NULL, NULL, "" },
 };
@@ -35,6 +39,9 @@ union setting {
 	int64_t number;
 	struct rate rate;
 	struct address_list addresses;
+	struct upstream_list upstreams;
+	struct exchange exchange;
+	union peer_address ip;
 	struct prefix_list prefixes;
 	void *pointer;
 };

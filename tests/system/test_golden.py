@@ -212,6 +212,10 @@ SPECS_GOOD = {
     "  echo\ttcp://127.0.0.1:7,udp://127.0.0.1:7  idle_timeout=5s ": [
         "listen = tcp://127.0.0.1:7,udp://127.0.0.1:7", "idle_timeout = 5s"],
     'qotd udp://127.0.0.1:7 quote="a \\"b\\" \\\\ c"': ['quote = a "b" \\ c'],
+    'proxy tcp://127.0.0.1:7 upstream="tcp://10.0.0.5:80 weight=3, tcp://spare:80 backup" balance=source':
+        ["upstream = tcp://10.0.0.5:80 weight=3, tcp://spare:80 backup", "balance = source"],
+    r'proxy tcp://127.0.0.1:7 check="\"PING\r\n\" \"a\\\\b\"" upstream=unix:///x':
+        [r'check = "PING\r\n" "a\\b"', "upstream = unix:///x"],
     "qotd udp://127.0.0.1:7 quote=it's": ["quote = it's"],
 }
 

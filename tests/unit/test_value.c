@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <arpa/inet.h>
+
 #include <cmocka.h>
 
 #include "config/expand.h"
@@ -27,6 +29,9 @@ union setting {
 	struct file_text file;
 	struct address_list addresses;
 	struct prefix_list prefixes;
+	struct upstream_list upstreams;
+	struct exchange exchange;
+	union peer_address ip;
 	const struct protocol *protocol;
 };
 
@@ -280,6 +285,162 @@ test_prefix_lists(void **state)
 }
 
 static void
+test_upstreams(void **state)
+{
+	struct option option = row(OPTION_UPSTREAMS, 0, 0, 0);
+	union setting a = taken(&option, "tcp://10.0.0.5:80 weight=3,unix:///x\tbackup  weight=0 ,tcp://b:http"),
+		      b = taken(&option, "tcp://10.0.0.5:80 weight=03, unix:///x weight=0 backup, tcp://b:http"),
+		      c = taken(&option, "tcp://10.0.0.5:80 weight=3, unix:///x weight=0, tcp://b:http"),
+		      d = taken(&option, "tcp://10.0.0.5:80 weight=3");
+
+	(void)state;
+	assert_int_equal(a.upstreams.count, 3);
+	assert_string_equal(a.upstreams.items[0].address.host, "10.0.0.5");
+	assert_string_equal(a.upstreams.items[0].address.text, "tcp://10.0.0.5:80");
+	assert_int_equal(a.upstreams.items[0].weight, 3);
+	assert_false(a.upstreams.items[0].backup);
+	assert_int_equal(a.upstreams.items[1].address.kind, ADDRESS_UNIX);
+	assert_int_equal(a.upstreams.items[1].weight, 0);
+	assert_true(a.upstreams.items[1].backup);
+	assert_int_equal(a.upstreams.items[2].weight, 1);
+	assert_true(value_equal(&option, &a, &b));
+	assert_false(value_equal(&option, &a, &c));
+	assert_false(value_equal(&option, &c, &d));
+	assert_non_null(value_set(&option, &a, "tcp://10.0.0.5:80, tcp://10.0.0.5:80", NULL));
+	assert_int_equal(a.upstreams.count, 3);
+	value_clear(&option, &a);
+	assert_null(a.upstreams.items);
+	value_clear(&option, &b);
+	value_clear(&option, &c);
+	value_clear(&option, &d);
+	assert_refused(option, "", "\"\" is empty");
+	assert_refused(option, "tcp://a:1 weight=1001",
+		       "\"tcp://a:1 weight=1001\" has the weight \"1001\": expected 0 to 1000");
+	assert_refused(option, "tcp://a:1 \x1b\xff",
+		       "\"tcp://a:1 \\x1b\\xff\" has \"\\x1b\\xff\" behind its address: expected weight=N or backup");
+	assert_refused(option, "tcp://b:1, tcp://a:1, tcp://c:1, tcp://a:01, tcp://c:01",
+		       "\"tcp://a:01\" stands in the list twice");
+}
+
+static void
+test_very_many_upstreams(void **state)
+{
+	enum { COUNT = 20000 };
+	struct option option = row(OPTION_UPSTREAMS, 0, 0, 0);
+	char *text, *last;
+	size_t length;
+	FILE *out = open_memstream(&text, &length);
+
+	(void)state;
+	for (int i = 0; i < COUNT; i++)
+		fprintf(out, "%stcp://10.%d.%d.%d:80 weight=2", i > 0 ? ", " : "", i >> 14, i >> 7 & 127,
+			i & 127);
+	fclose(out);
+	union setting setting = taken(&option, text);
+	assert_int_equal(setting.upstreams.count, COUNT);
+	value_clear(&option, &setting);
+	last = strrchr(text, ',');
+	memcpy(last, ", tcp://10.0.0.0:80", sizeof ", tcp://10.0.0.0:80");
+	assert_refused(option, text, "\"tcp://10.0.0.0:80\" stands in the list twice");
+	free(text);
+}
+
+static void
+assert_exchange(const char *text, const char *send, size_t send_length, const char *expect,
+		size_t expect_length)
+{
+	struct option option = row(OPTION_EXCHANGE, OPTION_MAY_NONE, 0, 0);
+	union setting setting = taken(&option, text);
+
+	assert_int_equal(setting.exchange.kind, EXCHANGE_BYTES);
+	assert_int_equal(setting.exchange.send_length, send_length);
+	assert_memory_equal(setting.exchange.send, send, send_length);
+	assert_int_equal(setting.exchange.expect_length, expect_length);
+	assert_memory_equal(setting.exchange.expect, expect, expect_length);
+	value_clear(&option, &setting);
+	assert_null(setting.exchange.send);
+}
+
+static void
+test_exchanges(void **state)
+{
+	static const char octal[] = ": before a digit, write \\x00";
+	struct option option = row(OPTION_EXCHANGE, OPTION_MAY_NONE, 0, 0);
+	union setting a = taken(&option, "connect"), b = taken(&option, "\"PING\\n\" \"+\"");
+	char text[1200], wanted[200];
+
+	(void)state;
+	assert_int_equal(a.exchange.kind, EXCHANGE_CONNECT);
+	assert_false(value_equal(&option, &a, &b));
+	assert_null(value_set(&option, &a, "\"\\x50ING\\x0a\"\t \"\\x2B\"", NULL));
+	assert_true(value_equal(&option, &a, &b));
+	assert_null(value_set(&option, &a, "none", NULL));
+	assert_int_equal(a.exchange.kind, EXCHANGE_NONE);
+	value_clear(&option, &b);
+	assert_exchange("\"\\r\\n\\t\\\\\\\"\\0\\xfFa\" \" \"", "\r\n\t\\\"\0\xff"
+			"a", 8, " ", 1);
+	assert_exchange("\"\" \"SSH-\"", "", 0, "SSH-", 4);
+	assert_refused(option, "\"a\" \"\"", "the second text is empty: something must be expected");
+	assert_refused(option, "\"a\"", "a second text is missing, which says what to expect");
+	snprintf(wanted, sizeof wanted, "\"\\07\" is not one of \\r \\n \\t \\\\ \\\" \\0 \\xNN%s", octal);
+	assert_refused(option, "\"\\07\" \"a\"", wanted);
+	memset(text, 'x', sizeof text);
+	text[0] = '"';
+	strcpy(text + 1001, "\" \"y\"");
+	union setting longest = taken(&option, text);
+	assert_int_equal(longest.exchange.send_length, 1000);
+	value_clear(&option, &longest);
+	strcpy(text + 1001, "x\" \"y\"");
+	assert_refused(option, text, "a text has more than 1000 bytes");
+}
+
+static void
+test_ip_addresses(void **state)
+{
+	struct option option = row(OPTION_IP, OPTION_MAY_NONE, 0, 0);
+	union setting a = taken(&option, "10.0.0.1"), b = taken(&option, "::ffff:10.0.0.1"),
+		      c = taken(&option, "[2001:db8::1]"), d = taken(&option, "2001:DB8:0::1");
+	char text[INET6_ADDRSTRLEN];
+
+	(void)state;
+	assert_int_equal(a.ip.sa.sa_family, AF_INET);
+	assert_int_equal(a.ip.in.sin_addr.s_addr, htonl(0x0a000001));
+	assert_int_equal(a.ip.in.sin_port, 0);
+	assert_true(value_equal(&option, &a, &b));
+	assert_string_equal(inet_ntop(AF_INET6, &c.ip.in6.sin6_addr, text, sizeof text), "2001:db8::1");
+	assert_true(value_equal(&option, &c, &d));
+	assert_false(value_equal(&option, &a, &c));
+	assert_null(value_set(&option, &c, "fe80::1%lo", NULL));
+	assert_int_equal(c.ip.in6.sin6_scope_id, 1);
+	assert_null(value_set(&option, &c, "none", NULL));
+	assert_int_equal(c.ip.sa.sa_family, AF_UNSPEC);
+	assert_refused(option, "::ffff:0.0.0.0", "\"::ffff:0.0.0.0\" is no address that can be sent from");
+}
+
+static void
+test_dscps(void **state)
+{
+	static const struct {
+		const char *text;
+		int64_t dscp;
+	} cases[] = {
+		{ "0", 0 },	{ "63", 63 },  { "default", 0 }, { "le", 1 },	 { "ef", 46 },	 { "va", 44 },
+		{ "cs0", 0 },	{ "cs7", 56 }, { "af11", 10 },	 { "af23", 22 }, { "af43", 38 }, { "auto", -1 },
+	};
+	struct option option = row(OPTION_DSCP, OPTION_MAY_AUTO, 0, 0);
+	union setting a = taken(&option, "ef"), b = taken(&option, "46");
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+		assert_int_equal(taken(&option, cases[i].text).number, cases[i].dscp);
+	assert_true(value_equal(&option, &a, &b));
+	value_clear(&option, &a);
+	assert_int_equal(a.number, OPTION_AUTO);
+	assert_refused(option, "64", "\"64\" is out of range: 0 to 63, or auto");
+	assert_refused(option, "af10", "\"af10\" is not a DSCP such as 46, ef, af41, cs5, or auto");
+}
+
+static void
 test_protocols(void **state)
 {
 	struct option option = row(OPTION_PROTOCOL, 0, 0, 0);
@@ -426,6 +587,11 @@ main(void)
 		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_address_lists),
 		cmocka_unit_test(test_prefix_lists),
+		cmocka_unit_test(test_upstreams),
+		cmocka_unit_test(test_very_many_upstreams),
+		cmocka_unit_test(test_exchanges),
+		cmocka_unit_test(test_ip_addresses),
+		cmocka_unit_test(test_dscps),
 		cmocka_unit_test(test_protocols),
 		cmocka_unit_test(test_equality_is_of_values),
 		cmocka_unit_test(test_quotes_what_can_be_printed),
