@@ -10,7 +10,8 @@ import threading
 import pytest
 
 import support
-from servers import forward, module_real_server, real_server	# they are fixtures
+from ends import routes	# these are fixtures
+from servers import forward, module_real_server, real_server
 
 
 @pytest.fixture

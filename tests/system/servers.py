@@ -4,6 +4,7 @@ folder, gone at the end of the test or of the module that asked for it."""
 import contextlib
 import glob
 import hashlib
+import itertools
 import os
 import pwd
 import re
@@ -64,13 +65,16 @@ def listens(pid, where):
     if isinstance(where, int):
         for table in ("tcp", "tcp6"):
             with open(f"/proc/{pid}/net/{table}", encoding="ascii") as file:
-                rows = [line.split() for line in file.readlines()[1:]]
-            found |= {row[9] for row in rows
-                      if row[3] == "0A" and int(row[1].rpartition(":")[2], 16) == where}
+                next(file)
+                # Those that listen stand first; what has been closed lately may be 100,000 lines.
+                for row in itertools.takewhile(lambda row: row[3] == "0A", map(str.split, file)):
+                    if int(row[1].rpartition(":")[2], 16) == where:
+                        found.add(row[9])
     else:
         with open(f"/proc/{pid}/net/unix", encoding="utf-8", errors="replace") as file:
-            rows = [line.split() for line in file.readlines()[1:]]
-        found = {row[6] for row in rows if row[7:] == [where] and int(row[3], 16) & 1 << 16}
+            for row in map(str.split, file):
+                if row[7:] == [where] and int(row[3], 16) & 1 << 16:
+                    found.add(row[6])
     return bool(found & open_sockets(pid))
 
 
@@ -81,6 +85,8 @@ class Server:
         self.user = user if os.geteuid() == 0 else None
         self.directory = tempfile.mkdtemp(prefix="twined-")
         self.port = None
+        self.command = None
+        self.places = []
         self.process = None
         self.stop_signal = signal.SIGTERM
         if self.user:
@@ -118,24 +124,31 @@ class Server:
     def start(self, command, *socket_names, tcp=True):
         """
         Starts command(server), whose server.port nobody used a moment ago, until it itself accepts
-        there and at all its unix sockets: another port, when another one was faster.
+        there and at all its unix sockets: on another port, when someone else was faster.
         """
+        self.command = command
+        self.places = [self.path(name) for name in socket_names]
         for _ in range(5):
             self.port = int(support.free_address().rpartition(":")[2]) if tcp else None
-            program_name, *arguments = command(self)
-            with open(self.path("output"), "wb") as output:
-                self.process = subprocess.Popen(
-                    [program(program_name), *arguments], stdin=subprocess.DEVNULL, stdout=output,
-                    stderr=output, cwd=self.directory, start_new_session=True,
-                    env={**os.environ, "LC_ALL": "C"}, **self.identity())
-            places = ([self.port] if tcp else []) + [self.path(name) for name in socket_names]
-            support.wait_for(lambda: self.process.poll() is not None or self.accepts(places),
-                             f"{program_name} accepts connections", 3 * support.PATIENCE)
-            if self.process.poll() is None:
+            if self.start_again():
                 return self
-        raise AssertionError(f"{program_name} does not start:\n{self.output()}")
+        raise AssertionError(f"it does not start:\n{self.output()}")
 
-    def accepts(self, places):
+    def start_again(self):
+        """Starts it where it was; false when it ends at once."""
+        name, *arguments = self.command(self)
+        with open(self.path("output"), "wb") as output:
+            self.process = subprocess.Popen(
+                [program(name), *arguments], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                cwd=self.directory, start_new_session=True, env={**os.environ, "LC_ALL": "C"},
+                **self.identity())
+        support.wait_for(lambda: self.process.poll() is not None or self.accepts(),
+                         f"{name} accepts connections", 3 * support.PATIENCE)
+        return self.process.poll() is None
+
+    def accepts(self):
+        """Whether it can be connected to at all its addresses."""
+        places = self.places + ([] if self.port is None else [self.port])
         try:
             return all(listens(self.process.pid, place) for place in places)
         except FileNotFoundError:
