@@ -1,175 +1,353 @@
-/* connector.c - dials addresses one after another until one answers, and makes a transport of it. */
+/* connector.c - dials addresses until one answers (RFC 8305), and makes a transport of it. */
 #include "net/connector.h"
 
 #include <errno.h>
-#include <netinet/tcp.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "net/attempt.h"
 #include "net/endpoint.h"
 #include "net/reactor.h"
-#include "net/socket_options.h"
 #include "net/transport.h"
 
+enum { KNOCK_MS = 32 };		/* a tick */
+
+#define NONE SIZE_MAX
+
+/* An attempt that is under way. */
+struct runner {
+	struct runner *next;		/* begun after it */
+	struct connector *connector;
+	struct event event;		/* its socket; not watched while it knocks */
+	size_t index;			/* of its address */
+	uint64_t until_ms;		/* when it is given up; UINT64_MAX: never */
+	bool knocks;
+};
+
+/*
+ *   begin ──▶ one more runner ◀── CONNECTOR_DELAY_MS later, or when one has failed, if addresses are left
+ *                  ├── connects: the others are closed, connected
+ *                  └── fails: the last one, and no address is left: failed
+ */
 struct connector {
 	struct endpoint *endpoint;
 	const struct protocol *protocol;
 	struct dial dial;
-	size_t tried;			/* addresses, including the one that is being dialled */
-	int fd;
-	struct event event;
-	struct deadline timeout;
+	struct deadline deadline;	/* the first of all moments below and in runners */
+	uint64_t next_ms;		/* when the next address is tried; UINT64_MAX: when a runner fails */
+	size_t next;			/* its index, or NONE */
+	size_t passed[2];		/* from dial.first on: of its family, of others */
+	bool other;			/* whose turn it is */
+	unsigned running;
+	int error;			/* the most telling yet */
+	struct runner *runners;
+	struct runner first;		/* the only one, most of the time; in use if its connector is set */
 };
 
-enum attempt { ATTEMPT_CONNECTED, ATTEMPT_WAITS, ATTEMPT_FAILED };
-
-static size_t
-connector_index(const struct connector *connector)
+static const struct sockaddr_any *
+address_at(const struct connector *connector, size_t index)
 {
-	return (connector->dial.first + connector->tried - 1) % connector->dial.count;
+	return &connector->dial.addresses[index];
 }
 
-static enum address_kind
-kind_of(const struct sockaddr_any *address)
+/* Whether an address can be dialled from the source. */
+static bool
+fits_source(const struct dial *dial, const struct sockaddr_any *address)
 {
-	return address->u.sa.sa_family == AF_UNIX ? ADDRESS_UNIX : ADDRESS_TCP;
+	return dial->source == NULL || dial->source->sa.sa_family == AF_UNSPEC
+	       || address->u.sa.sa_family == AF_UNIX
+	       || address->u.sa.sa_family == dial->source->sa.sa_family;
+}
+
+/* Finds the address that is next (RFC 8305, 4): by turns of the first one's family and of another. */
+static void
+connector_find_next(struct connector *connector)
+{
+	const struct dial *dial = &connector->dial;
+	int family = dial->addresses[dial->first].u.sa.sa_family;
+
+	for (unsigned i = 0; i < 2; i++) {
+		bool other = connector->other;
+		size_t *passed = &connector->passed[other];
+
+		connector->other = !other;
+		while (*passed < dial->count) {
+			size_t index = (dial->first + (*passed)++) % dial->count;
+			const struct sockaddr_any *address = &dial->addresses[index];
+
+			if ((address->u.sa.sa_family != family) == other && fits_source(dial, address)) {
+				connector->next = index;
+				return;
+			}
+		}
+	}
+	connector->next = NONE;
 }
 
 static void
-log_failure(const struct connector *connector, int error)
+note_failure(struct connector *connector, size_t index, const char *step, int error)
 {
-	const struct sockaddr_any *address = &connector->dial.addresses[connector_index(connector)];
+	const struct sockaddr_any *address = address_at(connector, index);
+	enum address_kind kind = address->u.sa.sa_family == AF_UNIX ? ADDRESS_UNIX : ADDRESS_TCP;
 	char text[ADDRESS_TEXT_MAX];
 
-	log_info("%s: upstream %s: %s", connector->endpoint->name,
-		 address_format(kind_of(address), &address->u.sa, address->length, text), strerror(error));
+	log_info("%s: upstream %s: %s%s", connector->endpoint->name,
+		 address_format(kind, &address->u.sa, address->length, text), step, strerror(error));
+	if (attempt_error_weight(error) > attempt_error_weight(connector->error))
+		connector->error = error;
 }
 
-/* Begins to connect to one address; on failure errno says why and no descriptor is left. */
-static enum attempt
-attempt_begin(struct connector *connector)
-{
-	const struct sockaddr_any *address = &connector->dial.addresses[connector_index(connector)];
-	int family = address->u.sa.sa_family, error;
-	struct sockaddr_any peer;
-	socklen_t length = sizeof peer.u;
+static void runner_ready(evutil_socket_t fd, short what, void *arg);
 
-	connector->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (connector->fd < 0)
-		return ATTEMPT_FAILED;
-	if (family != AF_UNIX && connector->endpoint->socket != NULL)
-		socket_options_set(connector->fd, connector->endpoint->socket, &address->u.sa);
-	if (connect(connector->fd, &address->u.sa, address->length) == 0)
-		return ATTEMPT_CONNECTED;
-	if (errno == EINPROGRESS) {
-		/* A server on this machine has answered by now: that saves a turn of the loop. */
-		if (getpeername(connector->fd, &peer.u.sa, &length) == 0)
-			return ATTEMPT_CONNECTED;
-		return ATTEMPT_WAITS;
+static int
+runner_fd(const struct runner *runner)
+{
+	return event_get_fd(&runner->event);
+}
+
+/* Adds a runner for a socket that waits or knocks: 0, or -1 with ENOMEM. */
+static int
+runner_add(struct connector *connector, size_t index, int fd, bool knocks)
+{
+	struct reactor *reactor = connector->endpoint->reactor;
+	struct runner *runner = connector->first.connector == NULL ? &connector->first
+								   : calloc(1, sizeof *runner);
+	struct runner **end = &connector->runners;
+
+	if (runner == NULL)
+		return -1;
+	if (reactor_watch(reactor, &runner->event, fd, EV_WRITE | EV_PERSIST, runner_ready, runner) != 0) {
+		if (runner != &connector->first)
+			free(runner);
+		errno = ENOMEM;
+		return -1;
 	}
-	error = errno;
-	close(connector->fd);
-	connector->fd = -1;
-	errno = error;
-	return ATTEMPT_FAILED;
+	if (knocks)
+		reactor_unwatch(&runner->event);	/* it can be written to, which says nothing */
+	runner->next = NULL;
+	runner->connector = connector;
+	runner->index = index;
+	runner->knocks = knocks;
+	runner->until_ms = connector->dial.timeout_ms == 0
+				   ? UINT64_MAX
+				   : reactor_now_ms() + (uint64_t)connector->dial.timeout_ms;
+	while (*end != NULL)
+		end = &(*end)->next;
+	*end = runner;
+	connector->running++;
+	return 0;
+}
+
+/* Takes a runner out, and frees it; its socket is the caller's. */
+static void
+runner_remove(struct runner *runner)
+{
+	struct connector *connector = runner->connector;
+	struct runner **link = &connector->runners;
+
+	while (*link != runner)
+		link = &(*link)->next;
+	*link = runner->next;
+	connector->running--;
+	if (!runner->knocks)
+		reactor_unwatch(&runner->event);
+	runner->connector = NULL;
+	if (runner != &connector->first)
+		free(runner);
+}
+
+/* Frees it with all that is under way. */
+static void
+connector_free(struct connector *connector)
+{
+	reactor_unset_deadline(connector->endpoint->reactor, &connector->deadline);
+	while (connector->runners != NULL) {
+		int fd = runner_fd(connector->runners);
+
+		runner_remove(connector->runners);
+		close(fd);
+	}
+	free(connector);
 }
 
 /* Hands the socket to a transport and ends the connector. */
 static void
-connector_succeed(struct connector *connector)
+connector_succeed(struct connector *connector, size_t index, int fd)
 {
 	struct dial dial = connector->dial;
-	size_t index = connector_index(connector);
-	const struct sockaddr_any *address = &dial.addresses[index];
+	const struct sockaddr_any *address = address_at(connector, index);
+	struct endpoint *endpoint = connector->endpoint;
+	const struct protocol *protocol = connector->protocol;
 	union peer_address peer = { 0 };
-	struct transport *transport;
 
+	connector_free(connector);
 	if (address->u.sa.sa_family != AF_UNIX)
 		memcpy(&peer, &address->u, sizeof peer);
-	transport = transport_new(connector->endpoint, connector->protocol, connector->fd, &peer);
-	free(connector);
-	dial.connected(dial.arg, transport, index);
+	dial.connected(dial.arg, transport_new(endpoint, protocol, fd, &peer), index);
 }
 
-static void connector_ready(evutil_socket_t fd, short what, void *arg);
-
-/* Goes on to the next address, until one waits or connects or none is left: false when it is over. */
-static bool
-connector_advance(struct connector *connector, int error)
+static void
+connector_fail(struct connector *connector, int error)
 {
 	struct dial dial = connector->dial;
 
-	while (connector->tried < dial.count) {
-		enum attempt attempt;
-
-		connector->tried++;
-		attempt = attempt_begin(connector);
-		if (attempt == ATTEMPT_CONNECTED) {
-			connector_succeed(connector);
-			return false;
-		}
-		if (attempt == ATTEMPT_WAITS) {
-			if (reactor_watch(connector->endpoint->reactor, &connector->event, connector->fd,
-					  EV_WRITE | EV_PERSIST, connector_ready, connector)
-			    == 0) {
-				if (dial.timeout_ms != 0)
-					reactor_set_deadline(connector->endpoint->reactor,
-							     &connector->timeout,
-							     reactor_now_ms() + (uint64_t)dial.timeout_ms);
-				return true;
-			}
-			close(connector->fd);
-			errno = ENOMEM;
-		}
-		error = errno;
-		log_failure(connector, error);
+	if (error == 0) {
+		error = EAFNOSUPPORT;
+		log_info("%s: no address of the upstream is of the family of bind",
+			 connector->endpoint->name);
 	}
-	free(connector);
+	connector_free(connector);
 	dial.failed(dial.arg, error);
-	return false;
 }
 
-/* Stops waiting for the address that is being dialled. */
+/* Sets the deadline to the first moment at which there is something to do. */
 static void
-connector_unwatch(struct connector *connector)
+connector_arm(struct connector *connector)
 {
-	reactor_unwatch(&connector->event);
-	reactor_unset_deadline(connector->endpoint->reactor, &connector->timeout);
+	struct reactor *reactor = connector->endpoint->reactor;
+	uint64_t at_ms = connector->next_ms;
+
+	for (const struct runner *runner = connector->runners; runner != NULL; runner = runner->next) {
+		if (runner->until_ms < at_ms)
+			at_ms = runner->until_ms;
+		if (runner->knocks && reactor_now_ms() + KNOCK_MS < at_ms)
+			at_ms = reactor_now_ms() + KNOCK_MS;
+	}
+	if (at_ms != UINT64_MAX)
+		reactor_set_deadline(reactor, &connector->deadline, at_ms);
+	else
+		reactor_unset_deadline(reactor, &connector->deadline);
+}
+
+/* Tries the next address: what came of it. A shortage while others are under way is put off: it waits. */
+static enum attempt
+connector_try_next(struct connector *connector)
+{
+	size_t index = connector->next;
+	const char *step;
+	int fd, error;
+	enum attempt attempt = attempt_begin(address_at(connector, index), connector->dial.source,
+					     connector->endpoint->socket, &fd, &step);
+
+	if ((attempt == ATTEMPT_WAITS || attempt == ATTEMPT_KNOCKS)
+	    && runner_add(connector, index, fd, attempt == ATTEMPT_KNOCKS) < 0) {
+		close(fd);
+		errno = ENOMEM;
+		attempt = ATTEMPT_FAILED;
+	}
+	error = errno;
+	if (attempt == ATTEMPT_FAILED && attempt_is_short(error) && connector->running > 0)
+		return ATTEMPT_WAITS;		/* one of them may leave what it takes */
+	connector_find_next(connector);
+	if (attempt == ATTEMPT_CONNECTED) {
+		connector_succeed(connector, index, fd);
+	} else if (attempt == ATTEMPT_FAILED) {
+		note_failure(connector, index, step, error);
+		errno = error;
+	}
+	return attempt;
+}
+
+/* Goes on until an attempt is under way: false when it is over, and the connector gone. */
+static bool
+connector_advance(struct connector *connector)
+{
+	while (connector->next != NONE && connector->running < CONNECTOR_ATTEMPTS) {
+		switch (connector_try_next(connector)) {
+		case ATTEMPT_CONNECTED:
+			return false;
+		case ATTEMPT_FAILED:
+			if (attempt_is_short(errno)) {
+				connector_fail(connector, errno);
+				return false;
+			}
+			continue;
+		default:
+			break;
+		}
+		break;
+	}
+	if (connector->running == 0) {
+		connector_fail(connector, connector->error);
+		return false;
+	}
+	connector->next_ms = connector->next != NONE && connector->running < CONNECTOR_ATTEMPTS
+				     ? reactor_now_ms() + CONNECTOR_DELAY_MS
+				     : UINT64_MAX;
+	connector_arm(connector);
+	return true;
+}
+
+/* A runner has failed, and is gone. */
+static void
+runner_lose(struct runner *runner, int error)
+{
+	struct connector *connector = runner->connector;
+	size_t index = runner->index;
+	int fd = runner_fd(runner);
+
+	runner_remove(runner);
+	close(fd);
+	note_failure(connector, index, "", error);
+}
+
+/* A runner has connected: everything is gone but its socket. */
+static void
+runner_win(struct runner *runner)
+{
+	struct connector *connector = runner->connector;
+	size_t index = runner->index;
+	int fd = runner_fd(runner);
+
+	runner_remove(runner);
+	connector_succeed(connector, index, fd);
 }
 
 static void
-attempt_failed(struct connector *connector, int error)
+runner_ready(evutil_socket_t fd, short what, void *arg)
 {
-	connector_unwatch(connector);
-	close(connector->fd);
-	log_failure(connector, error);
-	connector_advance(connector, error);
-}
-
-static void
-connector_ready(evutil_socket_t fd, short what, void *arg)
-{
-	struct connector *connector = arg;
-	int error = 0;
-	socklen_t length = sizeof error;
+	struct runner *runner = arg;
+	struct connector *connector = runner->connector;
 
 	(void)what;
-	getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
-	if (error != 0) {
-		attempt_failed(connector, error);
-		return;
+	if (attempt_finish(address_at(connector, runner->index), fd) == ATTEMPT_CONNECTED) {
+		runner_win(runner);
+	} else {
+		runner_lose(runner, errno);
+		connector_advance(connector);
 	}
-	connector_unwatch(connector);
-	connector_succeed(connector);
 }
 
+/* A moment has come: runners knock or are given up, the next address is tried. */
 static void
-connector_timed_out(void *arg)
+connector_due(void *arg)
 {
-	attempt_failed(arg, ETIMEDOUT);
+	struct connector *connector = arg;
+	uint64_t now_ms = reactor_now_ms();
+	bool lost = false;
+
+	for (struct runner *runner = connector->runners, *next; runner != NULL; runner = next) {
+		enum attempt attempt = ATTEMPT_WAITS;
+
+		next = runner->next;
+		if (runner->knocks)
+			attempt = attempt_again(address_at(connector, runner->index), runner_fd(runner));
+		if (attempt == ATTEMPT_CONNECTED) {
+			runner_win(runner);
+			return;
+		}
+		if (attempt == ATTEMPT_FAILED || runner->until_ms <= now_ms) {
+			runner_lose(runner, attempt == ATTEMPT_FAILED ? errno : ETIMEDOUT);
+			lost = true;
+		}
+	}
+	if (lost || connector->next_ms <= now_ms)
+		connector_advance(connector);
+	else
+		connector_arm(connector);
 }
 
 struct connector *
@@ -184,17 +362,15 @@ connector_dial(struct endpoint *endpoint, const struct protocol *protocol, const
 	connector->endpoint = endpoint;
 	connector->protocol = protocol;
 	connector->dial = *dial;
-	connector->timeout.fn = connector_timed_out;
-	connector->timeout.arg = connector;
-	return connector_advance(connector, ENOENT) ? connector : NULL;
+	connector->deadline.fn = connector_due;
+	connector->deadline.arg = connector;
+	connector_find_next(connector);
+	return connector_advance(connector) ? connector : NULL;
 }
 
 void
 connector_cancel(struct connector *connector)
 {
-	if (connector == NULL)
-		return;
-	connector_unwatch(connector);
-	close(connector->fd);
-	free(connector);
+	if (connector != NULL)
+		connector_free(connector);
 }

@@ -12,19 +12,37 @@ struct endpoint;
 struct protocol;
 struct transport;
 
+/*
+ * After CONNECTOR_DELAY_MS without an answer the next address is tried as well, or as soon as an attempt fails;
+ * at most CONNECTOR_ATTEMPTS at a time. Each takes a descriptor.
+ */
+enum { CONNECTOR_DELAY_MS = 250, CONNECTOR_ATTEMPTS = 8 };
+
 /* What to dial, and whom to tell. The addresses live until one of the two callbacks or the cancelling. */
 struct dial {
 	const struct sockaddr_any *addresses;
 	size_t count;			/* at least 1 */
-	size_t first;			/* begins with this one, goes on round the list */
+	/*
+	 * Begins with this one and goes on round the list, by turns with an address of its family and one
+	 * of another.
+	 */
+	size_t first;
 	int64_t timeout_ms;		/* for each attempt; 0: what the system waits */
-	const union peer_address *source;	/* to dial from, as long as addresses; NULL or family 0: any */
+	/*
+	 * To dial IP addresses from, as long as addresses; those of the other family are left out. NULL or
+	 * family 0: any.
+	 */
+	const union peer_address *source;
 	/*
 	 * The transport is made, its protocol's connection_made has been called, index says which address
 	 * it was. It may be NULL: no memory.
 	 */
 	void (*connected)(void *arg, struct transport *transport, size_t index);
-	/* Every address failed, the last one with this errno. */
+	/*
+	 * Every address failed. Of all errors the one that tells most: a peer's refusal, else that nobody
+	 * answered (ETIMEDOUT, EHOSTUNREACH), else that no way leads there from here. EAFNOSUPPORT: none
+	 * is of the source's family. EMFILE and its like: we could not try.
+	 */
 	void (*failed)(void *arg, int error);
 	void *arg;
 };
@@ -36,7 +54,7 @@ struct dial {
 struct connector *connector_dial(struct endpoint *endpoint, const struct protocol *protocol,
 				 const struct dial *dial);
 
-/* Gives up; neither callback is called. */
+/* Gives up; neither callback is called. NULL is fine. */
 void connector_cancel(struct connector *connector);
 
 #endif
