@@ -19,7 +19,7 @@
  */
 static const char answer_ok[] = "OK\n", answer_failed[] = "FAILED\n";
 
-enum { ANSWER_MAX = 64 * 1024, RELOAD_WAIT_MS = 60 * 1000, RETRY_MS = 100 };
+enum { ANSWER_MAX = 64 * 1024, RETRY_MS = 100 };
 
 struct control {
 	struct reactor *reactor;
@@ -178,7 +178,7 @@ control_reload(pid_t pid)
 		struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
 		ssize_t length;
 
-		if (poll(&poll_fd, 1, RELOAD_WAIT_MS) <= 0)
+		if (poll(&poll_fd, 1, CONTROL_RELOAD_MS) <= 0)
 			break;
 		length = recv(fd, answer + used, ANSWER_MAX - used, 0);
 		if (length <= 0)

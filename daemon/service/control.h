@@ -6,6 +6,9 @@
 
 #include "config/config.h"
 
+/* How long a reload may take: what asked for it waits no longer. */
+enum { CONTROL_RELOAD_MS = 60 * 1000 };
+
 struct control;
 struct reactor;
 

@@ -13,12 +13,11 @@
 
 #include "base/log.h"
 #include "net/port.h"
+#include "service/control.h"
 
 #ifdef HAVE_SYSTEMD
 
 #include <systemd/sd-daemon.h>
-
-enum { RELOAD_MS = 120 * 1000 };
 
 int64_t
 systemd_watchdog_ms(void)
@@ -50,9 +49,12 @@ systemd_reloading(void)
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
 		   (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000);
-	/* Names are looked up meanwhile, which may take longer than the watchdog waits. */
-	if (systemd_watchdog_ms() > 0 && systemd_watchdog_ms() < RELOAD_MS)
-		sd_notifyf(0, "WATCHDOG_USEC=%" PRId64, (int64_t)RELOAD_MS * 1000);
+	/*
+	 * Names in `listen` are looked up meanwhile, and of users: half a minute for one of which no name
+	 * server says anything. That is no hang until nobody waits for it any more.
+	 */
+	if (systemd_watchdog_ms() > 0 && systemd_watchdog_ms() < CONTROL_RELOAD_MS)
+		sd_notifyf(0, "WATCHDOG_USEC=%" PRId64, (int64_t)CONTROL_RELOAD_MS * 1000);
 }
 
 void

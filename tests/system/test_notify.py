@@ -69,6 +69,15 @@ def test_a_reload_is_told_before_and_after(twined, good):
         assert re.search(r"^STATUS=.*twined\.ini:\d+: ", ready, re.M)
 
 
+@pytest.mark.parametrize("interval_s", [10, 90])
+def test_the_watchdog_waits_for_a_reload_as_long_as_who_asks_for_it(twined, interval_s):
+    daemon = twined(ECHO, env={"WATCHDOG_USEC": str(interval_s * 1000000)})
+    daemon.reload(ECHO)
+    expected = [10, 60, 10] if interval_s < 60 else [90, 90]
+    wait_for(lambda: expected == [int(state.partition("=")[2]) / 1e6 for state in daemon.states
+                                  if state.startswith("WATCHDOG_USEC=")], f"it is told {expected}")
+
+
 def test_the_error_of_a_failed_reload_stays_in_the_status(twined):
     daemon = twined(ECHO, errors="twined.ini|reload failed", env={"WATCHDOG_USEC": "200000"})
     daemon.reload("[nonsense\n")
