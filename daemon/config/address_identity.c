@@ -8,9 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A number, or the number of a service, which was known when the address was parsed. */
-static unsigned
-port_number(const struct address *address)
+unsigned
+address_port(const struct address *address)
 {
 	struct addrinfo hints = { .ai_family = AF_INET,
 				  .ai_socktype =
@@ -31,7 +30,7 @@ static const char *
 inet_identity(const struct address *address, char *buffer)
 {
 	const char *scheme = address->kind == ADDRESS_UDP ? "udp" : "tcp";
-	unsigned port = port_number(address);
+	unsigned port = address_port(address);
 	char host[INET6_ADDRSTRLEN];
 	struct in6_addr in6;
 
@@ -48,6 +47,34 @@ inet_identity(const struct address *address, char *buffer)
 	return buffer;
 }
 
+/* A path without doubled slashes and steps to where it is; what leads through ".." or a link stays. */
+static void
+path_copy(const char *path, char *to)
+{
+	while (*path != '\0') {
+		if (path[0] == '/' && (path[1] == '/' || (path[1] == '.' && path[2] == '/')))
+			path += path[1] == '/' ? 1 : 2;
+		else
+			*to++ = *path++;
+	}
+	*to = '\0';
+}
+
+static const char *
+unix_identity(const struct address *address, char *buffer)
+{
+	/* Abstract names are apart for each kind of socket; in the file system there is one name. */
+	bool abstract = address->host[0] == '@';
+	int length = snprintf(buffer, ADDRESS_IDENTITY_MAX, "%s ",
+			      abstract && address->kind == ADDRESS_UNIXGRAM ? "unixgram" : "unix");
+
+	if (abstract)
+		snprintf(buffer + length, ADDRESS_IDENTITY_MAX - (size_t)length, "%s", address->host);
+	else
+		path_copy(address->host, buffer + length);
+	return buffer;
+}
+
 const char *
 address_identity(const struct address *address, char buffer[static ADDRESS_IDENTITY_MAX])
 {
@@ -57,12 +84,7 @@ address_identity(const struct address *address, char buffer[static ADDRESS_IDENT
 		return inet_identity(address, buffer);
 	case ADDRESS_UNIX:
 	case ADDRESS_UNIXGRAM:
-		/* Abstract names are apart for each kind of socket; in the file system there is one name. */
-		snprintf(buffer, ADDRESS_IDENTITY_MAX, "%s %s",
-			 address->host[0] == '@' && address->kind == ADDRESS_UNIXGRAM ? "unixgram"
-										      : "unix",
-			 address->host);
-		return buffer;
+		return unix_identity(address, buffer);
 	case ADDRESS_SYSTEMD:
 		snprintf(buffer, ADDRESS_IDENTITY_MAX, "systemd %s", address->host);
 		return buffer;

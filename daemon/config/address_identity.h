@@ -12,4 +12,7 @@
 enum { ADDRESS_IDENTITY_MAX = 320 };
 const char *address_identity(const struct address *address, char buffer[static ADDRESS_IDENTITY_MAX]);
 
+/* The port number of a TCP or UDP address; 0: picked at the start, or a service that is not known. */
+unsigned address_port(const struct address *address);
+
 #endif

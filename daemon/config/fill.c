@@ -5,8 +5,10 @@
 #include "config/assign.h"
 #include "config/conflict.h"
 #include "config/expand.h"
+#include "config/listener_check.h"
 #include "config/sentence.h"
 #include "config/table.h"
+#include "config/upstream_loop.h"
 #include "config/value.h"
 
 void
@@ -145,59 +147,6 @@ own_fill(struct reading *reading, const struct placed *placed, struct listener_c
 	}
 }
 
-/* The line of a key, of what [defaults] says for it, or of the section. */
-static void
-key_fault(struct reading *reading, const struct placed *placed, const char *key,
-	  const char *sentence)
-{
-	const struct inifile_entry *entry = section_entry(placed, key);
-
-	fault_add(&reading->faults, placed->origin,
-		  entry != NULL ? entry->line : placed->section->line, placed->section->name, key,
-		  "%s", sentence);
-}
-
-/* What a protocol cannot be spoken over. Of a passed socket that is known only when it is there. */
-static void
-transports_check(struct reading *reading, const struct placed *placed, const char *key,
-		 const struct address_list *addresses, const struct protocol *protocol)
-{
-	for (size_t i = 0; i < addresses->count; i++) {
-		const struct address *address = &addresses->items[i];
-		bool is_datagram = address_is_datagram(address->kind);
-
-		if (address->kind == ADDRESS_SYSTEMD
-		    || (protocol->transports & (is_datagram ? PROTOCOL_DATAGRAM : PROTOCOL_STREAM)))
-			continue;
-		key_fault(reading, placed, key,
-			  sentence_about(
-				  address->text, "is for %s, which %s does not serve: expected %s",
-				  is_datagram ? "datagrams" : "streams", protocol->name,
-				  is_datagram ? "tcp:// or unix://" : "udp:// or unixgram://"));
-	}
-}
-
-/* What only shows when all values are there. */
-static void
-listener_check(struct reading *reading, const struct placed *placed,
-	       const struct listener_config *listener)
-{
-	const struct protocol *protocol = listener->common.protocol;
-	const char *wrong = protocol->settings_check != NULL
-				    ? protocol->settings_check(listener->settings)
-				    : NULL;
-
-	if (wrong != NULL)
-		fault_add(&reading->faults, placed->origin, placed->section->line,
-			  placed->section->name, NULL, "%s", wrong);
-	for (const struct option *row = protocol->options; row != NULL && row->name != NULL; row++)
-		if (row->type == OPTION_CONNECT)
-			transports_check(
-				reading, placed, row->name,
-				(const void *)((const char *)listener->settings + row->offset),
-				protocol);
-}
-
 static struct listener_config *
 listener_fill(struct reading *reading, const struct placed *placed)
 {
@@ -218,11 +167,11 @@ listener_fill(struct reading *reading, const struct placed *placed)
 		reading->faults.out_of_memory = true;
 	if (protocol != NULL) {
 		own_fill(reading, placed, listener);
-		transports_check(reading, placed, "listen", &listener->common.listen, protocol);
+		listener_transports_check(&reading->faults, placed, listener);
 	}
 	if (protocol != NULL && reading->faults.count == faults && !reading->faults.out_of_memory
 	    && !placed->section->has_lost_entry)
-		listener_check(reading, placed, listener);
+		listener_check(&reading->faults, placed, listener);
 	return listener;
 }
 
@@ -242,14 +191,16 @@ reading_fill_listeners(struct reading *reading)
 		struct listener_config *listener = listener_fill(reading, placed);
 		if (listener == NULL)
 			continue;
-		if (listener->common.enabled)
+		if (listener->common.enabled) {
 			config->listeners[config->listener_count++] = listener;
-		else
-			config->disabled[config->disabled_count++] = listener;
-		if (listener->common.enabled)
 			conflicts_add(&conflicts, &reading->faults, placed, &listener->common);
+		} else {
+			config->disabled[config->disabled_count++] = listener;
+			upstream_loops_check(reading, &listener, 1);
+		}
 	}
 	conflicts_check(&conflicts, &reading->faults);
+	upstream_loops_check(reading, config->listeners, config->listener_count);
 	/* A section that was refused may have been the listener. */
 	if (found == 0 && !reading->has_lost_section)
 		fault_add(&reading->faults, &reading->sources[0]->origin, 0, NULL, NULL,

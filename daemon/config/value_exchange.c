@@ -45,8 +45,8 @@ escape_take(const char **at, uint8_t *byte)
 }
 
 /*
- * Reads the quoted text at *at, and goes behind it and the blanks after it. NULL, or a sentence; it does not
- * quote what is full of quotes.
+ * Reads the quoted text at *at, and goes behind it and the blanks after it. NULL, or a sentence; it
+ * does not quote what is full of quotes.
  */
 static const char *
 quoted_read(const char **at, uint8_t *bytes, size_t *length)
@@ -133,7 +133,8 @@ exchange_set(const struct option *option, void *field, const char *text, const c
 		wrong = texts_read(text, &exchange);
 	else
 		return sentence_about(
-			text, "is neither connect nor two texts in quotes such as \"PING\\r\\n\" \"+PONG\"%s",
+			text,
+			"is neither connect nor two texts in quotes such as \"PING\\r\\n\" \"+PONG\"%s",
 			words_of(option));
 	if (wrong != NULL)
 		exchange_clear(&exchange);

@@ -44,7 +44,8 @@ ip_check(union peer_address *ip, const char *interface)
 			       ? "is no address that can be sent from"
 			       : NULL;
 	}
-	if (IN6_IS_ADDR_UNSPECIFIED(&ip->in6.sin6_addr) || IN6_IS_ADDR_MULTICAST(&ip->in6.sin6_addr))
+	if (IN6_IS_ADDR_UNSPECIFIED(&ip->in6.sin6_addr)
+	    || IN6_IS_ADDR_MULTICAST(&ip->in6.sin6_addr))
 		return "is no address that can be sent from";
 	if (interface == NULL)
 		return IN6_IS_ADDR_LINKLOCAL(&ip->in6.sin6_addr)

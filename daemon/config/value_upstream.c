@@ -14,7 +14,7 @@ enum { WEIGHT_MAX = 1000, WEIGHT_DEFAULT = 1 };
 /* An upstream while its words are read. */
 struct reading_upstream {
 	struct upstream_address upstream;
-	const char *item;		/* the whole text */
+	const char *item;	/* the whole text */
 	bool has_weight;
 };
 

@@ -9,6 +9,7 @@
 #include "base/option.h"
 #include "net/reason.h"
 
+struct address_list;
 struct datagram;
 struct factory;
 struct transport;
@@ -44,6 +45,9 @@ struct probe {
 	bool two_members;	/* one client sends the request, a second one gets the reply */
 };
 
+/* Takes the key that is wrong, NULL when it is not one alone, and why: "quote and file exclude each other". */
+typedef void settings_error_fn(void *arg, const char *key, const char *sentence);
+
 struct protocol {
 	const char *name;
 	const char *summary;		/* one line, lower case, no full stop */
@@ -61,8 +65,9 @@ struct protocol {
 	/* All connections of a factory live on one reactor, because they share state. */
 	bool one_reactor;
 
-	/* Looks at the settings as a whole: NULL, or a sentence such as "quote and file exclude each other". */
-	const char *(*settings_check)(const void *settings);
+	/* Tells everything that is wrong with the settings as a whole, listen being the listener's addresses. */
+	void (*settings_check)(const void *settings, const struct address_list *listen,
+			       settings_error_fn *error, void *arg);
 
 	/* A factory begins and ends: what its connections share is made and freed. 0, or -1 with errno. */
 	int (*factory_made)(struct factory *factory);

@@ -1,4 +1,4 @@
-/* socket_options.h - what a listener's keys say about its sockets: those accepted, and those dialled for them. */
+/* socket_options.h - what a listener's keys say about its sockets, accepted and dialled. */
 #ifndef TWINED_NET_SOCKET_OPTIONS_H
 #define TWINED_NET_SOCKET_OPTIONS_H
 
@@ -6,7 +6,7 @@
 
 #include "net/address.h"
 
-/* Part of struct listener_settings, filled by its option table. All zero but dscp: the system's defaults. */
+/* Part of struct listener_settings, filled by its option table. All zero but dscp: the defaults. */
 struct socket_options {
 	int64_t keepalive;		/* 0 or 1 */
 	int64_t keepalive_idle_ms;	/* 0: the system's; rounded up to seconds, as the next */
@@ -14,7 +14,7 @@ struct socket_options {
 	int64_t keepalive_count;	/* 0: the system's */
 	int64_t tcp_user_timeout_ms;	/* 0: the system's */
 	int64_t dscp;			/* 0 to 63; OPTION_AUTO: leave */
-	char *bind_device;		/* of listening sockets only, and not set here (port.h); NULL: every one */
+	char *bind_device;		/* of listening sockets: set by port.h; NULL: every one */
 };
 
 /*

@@ -90,7 +90,7 @@ format_check(const char *format, const struct zone *zone)
 	static _Thread_local char sentence[120];
 	const char *wrong = format_find_wrong(format);
 	if (wrong != NULL) {
-		snprintf(sentence, sizeof sentence, "format: \"%.10s\" is not a conversion of strftime(3)",
+		snprintf(sentence, sizeof sentence, "\"%.10s\" is not a conversion of strftime(3)",
 			 wrong);
 		return sentence;
 	}
@@ -101,30 +101,34 @@ format_check(const char *format, const struct zone *zone)
 				    .tm_gmtoff = -12 * 3600, .tm_zone = zone_longest_name(zone) };
 		size_t length = line_format(format, INT32_MAX, &local, line);
 		if (length == 0)
-			return "format: gives a line of more than 200 characters";
+			return "gives a line of more than 200 characters";
 		if (length == 2)
-			return "format: gives an empty line";
+			return "gives an empty line";
 		for (size_t i = 0; i < length - 2; i++)
 			if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
-				return "format: gives a line with control characters";
+				return "gives a line with control characters";
 	}
 	return NULL;
 }
 
-static const char *
-daytime_settings_check(const void *void_settings)
+static void
+daytime_settings_check(const void *void_settings, const struct address_list *listen,
+		       settings_error_fn *error, void *arg)
 {
-	static _Thread_local char sentence[240];
+	char sentence[240];
 	const struct daytime_settings *settings = void_settings;
 	struct zone *zone;
 	const char *wrong = zone_load(settings->timezone, &zone);
+	(void)listen;
 	if (wrong != NULL) {
-		snprintf(sentence, sizeof sentence, "timezone: \"%s\" %s", settings->timezone, wrong);
-		return sentence;
+		snprintf(sentence, sizeof sentence, "\"%s\" %s", settings->timezone, wrong);
+		error(arg, "timezone", sentence);
+		return;
 	}
 	wrong = format_check(settings->format, zone);
+	if (wrong != NULL)
+		error(arg, "format", wrong);
 	zone_free(zone);
-	return wrong;
 }
 
 static int

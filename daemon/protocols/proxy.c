@@ -291,6 +291,7 @@ const struct protocol proxy_protocol = {
 	.options = proxy_options,
 	.settings_size = sizeof(struct proxy_settings),
 	.defaults = proxy_defaults,
+	.settings_check = proxy_settings_check,
 	.state_size = sizeof(struct proxy_side),
 	.descriptors = 2,
 	.own_flow_control = true,

@@ -1,6 +1,11 @@
 /* proxy_settings.c - the keys of a proxy. */
 #include "protocols/proxy_settings.h"
 
+#include <arpa/inet.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
 enum { HOUR = 3600 * 1000 };
 
 static const char *const balance_names[] = { "round_robin", "least_conn", "random", "source", NULL };
@@ -39,3 +44,172 @@ const struct option proxy_options[] = {
 	  "datagrams: flows at a time; the oldest that has carried one datagram only goes first" },
 	{ 0 },
 };
+
+/* Where what is found wrong goes. */
+struct findings {
+	settings_error_fn *error;
+	void *arg;
+};
+
+/* Addresses in a file hold no control characters. */
+static void
+find_address(const struct findings *findings, const char *key, const struct address *address,
+	     const char *sentence)
+{
+	char text[600];
+
+	snprintf(text, sizeof text, "\"%s\" %s", address->text, sentence);
+	findings->error(findings->arg, key, text);
+}
+
+/* The first upstream for datagrams or for streams; NULL: none. */
+static const struct address *
+upstream_of_kind(const struct upstream_list *upstreams, bool datagrams)
+{
+	for (size_t i = 0; i < upstreams->count; i++)
+		if (address_is_datagram(upstreams->items[i].address.kind) == datagrams)
+			return &upstreams->items[i].address;
+	return NULL;
+}
+
+/* The first address to listen on that is surely for datagrams, or for streams; NULL: none. */
+static const struct address *
+listen_of_kind(const struct address_list *listen, bool datagrams)
+{
+	for (size_t i = 0; i < listen->count; i++)
+		if (listen->items[i].kind != ADDRESS_SYSTEMD
+		    && address_is_datagram(listen->items[i].kind) == datagrams)
+			return &listen->items[i];
+	return NULL;
+}
+
+/* What a passed socket is for is known when it is there. */
+static bool
+listens_to_passed(const struct address_list *listen)
+{
+	for (size_t i = 0; i < listen->count; i++)
+		if (listen->items[i].kind == ADDRESS_SYSTEMD)
+			return true;
+	return false;
+}
+
+/* Clients of a kind need an upstream of that kind, and the other way round. */
+static void
+kinds_check(const struct proxy_settings *settings, const struct address_list *listen,
+	    const struct findings *findings)
+{
+	bool missing = false;
+
+	for (int datagrams = 0; datagrams <= 1; datagrams++) {
+		const struct address *bound = listen_of_kind(listen, datagrams);
+
+		if (bound == NULL || upstream_of_kind(&settings->upstream, datagrams) != NULL)
+			continue;
+		missing = true;
+		find_address(findings, "listen", bound,
+			     datagrams ? "is for datagrams, and no upstream is: expected one that is udp:// or "
+					 "unixgram://"
+				       : "is for streams, and no upstream is: expected one that is tcp:// or "
+					 "unix://");
+	}
+	for (int datagrams = 0; datagrams <= 1 && !missing && !listens_to_passed(listen); datagrams++) {
+		const struct address *dialled = upstream_of_kind(&settings->upstream, datagrams);
+
+		if (dialled != NULL && listen->count > 0 && listen_of_kind(listen, datagrams) == NULL)
+			find_address(findings, "upstream", dialled,
+				     datagrams ? "is for datagrams, and no address of listen is"
+					       : "is for streams, and no address of listen is");
+	}
+}
+
+/* Somebody has to serve, of each kind. */
+static void
+shares_check(const struct proxy_settings *settings, const struct findings *findings)
+{
+	for (int datagrams = 0; datagrams <= 1; datagrams++) {
+		size_t count = 0, backups = 0, weightless = 0;
+
+		for (size_t i = 0; i < settings->upstream.count; i++) {
+			const struct upstream_address *upstream = &settings->upstream.items[i];
+
+			if (address_is_datagram(upstream->address.kind) != datagrams)
+				continue;
+			count++;
+			backups += upstream->backup;
+			weightless += upstream->weight == 0;
+		}
+		const char *whose = upstream_of_kind(&settings->upstream, !datagrams) == NULL ? ""
+				    : datagrams						      ? " for datagrams"
+											      : " for streams";
+		char sentence[120];
+
+		if (count > 0 && weightless == count)
+			snprintf(sentence, sizeof sentence, "every address%s has the weight 0: none would serve",
+				 whose);
+		else if (count > 0 && backups == count)
+			snprintf(sentence, sizeof sentence,
+				 "every address%s is a backup: expected one that is not", whose);
+		else
+			continue;
+		findings->error(findings->arg, "upstream", sentence);
+	}
+}
+
+/* Keys that are about connections, while there are none. */
+static void
+datagrams_only_check(const struct proxy_settings *settings, const struct findings *findings)
+{
+	if (upstream_of_kind(&settings->upstream, false) != NULL)
+		return;
+	if (settings->send_proxy != SEND_PROXY_NO)
+		findings->error(findings->arg, "send_proxy",
+				"no upstream is for streams, which alone begin with a header");
+	if (settings->check.kind == EXCHANGE_CONNECT)
+		findings->error(findings->arg, "check",
+				"no upstream is for streams, which alone are connected to: expected two texts in "
+				"quotes, or none");
+}
+
+/* Whether an upstream may have an address of a family; a name may. */
+static bool
+upstream_may_be(const struct address *address, int family)
+{
+	struct in6_addr in6;
+	struct in_addr in;
+
+	if (address->kind != ADDRESS_TCP && address->kind != ADDRESS_UDP)
+		return false;
+	if (inet_pton(AF_INET, address->host, &in) == 1)
+		return family == AF_INET;
+	/* With an interface behind it it is no address for inet_pton(3), but only IPv6 has colons. */
+	if (inet_pton(AF_INET6, address->host, &in6) == 1)
+		return family == (IN6_IS_ADDR_V4MAPPED(&in6) ? AF_INET : AF_INET6);
+	return strchr(address->host, ':') == NULL || family == AF_INET6;
+}
+
+static void
+bind_check(const struct proxy_settings *settings, const struct findings *findings)
+{
+	int family = settings->bind.sa.sa_family;
+
+	for (size_t i = 0; i < settings->upstream.count; i++)
+		if (upstream_may_be(&settings->upstream.items[i].address, family))
+			return;
+	findings->error(findings->arg, "bind",
+			family == AF_INET ? "is an IPv4 address, and no upstream has one"
+					  : "is an IPv6 address, and no upstream has one");
+}
+
+void
+proxy_settings_check(const void *void_settings, const struct address_list *listen,
+		     settings_error_fn *error, void *arg)
+{
+	const struct proxy_settings *settings = void_settings;
+	const struct findings findings = { .error = error, .arg = arg };
+
+	kinds_check(settings, listen, &findings);
+	shares_check(settings, &findings);
+	datagrams_only_check(settings, &findings);
+	if (settings->bind.sa.sa_family != AF_UNSPEC)
+		bind_check(settings, &findings);
+}

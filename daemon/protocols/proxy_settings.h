@@ -6,6 +6,7 @@
 
 #include "base/option.h"
 #include "net/address.h"
+#include "net/protocol.h"
 
 enum balance { BALANCE_ROUND_ROBIN, BALANCE_LEAST_CONN, BALANCE_RANDOM, BALANCE_SOURCE };
 enum send_proxy { SEND_PROXY_NO, SEND_PROXY_V1, SEND_PROXY_V2 };
@@ -27,5 +28,9 @@ struct proxy_settings {
 };
 
 extern const struct option proxy_options[];
+
+/* The proxy's settings_check. */
+void proxy_settings_check(const void *settings, const struct address_list *listen,
+			  settings_error_fn *error, void *arg);
 
 #endif

@@ -103,26 +103,35 @@ quote_check(const struct quote *quote, size_t number, void *arg)
 	if (quote->length > 0 && quote->length <= QUOTE_MAX)
 		return NULL;
 	if (settings->quote != NULL)
-		snprintf(sentence, sizeof sentence, "quote is %s",
+		snprintf(sentence, sizeof sentence, "is %s",
 			 quote->length == 0 ? "empty" : "longer than 510 characters");
 	else if (quote->length == 0)
-		snprintf(sentence, sizeof sentence, "file: quotation %zu is empty", number);
+		snprintf(sentence, sizeof sentence, "quotation %zu is empty", number);
 	else
 		snprintf(sentence, sizeof sentence,
-			 "file: quotation %zu is %zu characters long with its line ends, more than %d",
+			 "quotation %zu is %zu characters long with its line ends, more than %d",
 			 number, quote->length, QUOTE_MAX);
 	return sentence;
 }
 
-static const char *
-qotd_settings_check(const void *void_settings)
+static void
+qotd_settings_check(const void *void_settings, const struct address_list *listen,
+		    settings_error_fn *error, void *arg)
 {
 	const struct qotd_settings *settings = void_settings;
-	if (settings->quote == NULL && settings->file.bytes == NULL)
-		return "needs quote or file";
-	if (settings->quote != NULL && settings->file.bytes != NULL)
-		return "quote and file exclude each other";
-	return quotes_each(settings, quote_check, (void *)settings);
+	const char *wrong;
+	(void)listen;
+	if (settings->quote == NULL && settings->file.bytes == NULL) {
+		error(arg, NULL, "needs quote or file");
+		return;
+	}
+	if (settings->quote != NULL && settings->file.bytes != NULL) {
+		error(arg, NULL, "quote and file exclude each other");
+		return;
+	}
+	wrong = quotes_each(settings, quote_check, (void *)settings);
+	if (wrong != NULL)
+		error(arg, settings->quote != NULL ? "quote" : "file", wrong);
 }
 
 static const char *

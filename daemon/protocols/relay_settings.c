@@ -47,26 +47,33 @@ static const struct template_word prefix_words[] = {
 };
 static const struct template_word notice_words[] = { { "n", "" }, { 0 } };
 
-const char *
-relay_settings_check(const void *void_settings)
+/* The words in braces that a text has and must not have. */
+static void
+template_check(const char *key, const char *text, const struct template_word *words,
+	       settings_error_fn *error, void *arg)
 {
-	static _Thread_local char sentence[120];
-	const struct relay_settings *settings = void_settings;
-	const char *unknown = NULL, *key = "prefix";
-	if (settings->buffer < 2 * settings->max_line + RING_MARGIN) {
-		snprintf(sentence, sizeof sentence, "buffer must have %lld bytes at least: twice max_line + %d",
-			 (long long)(2 * settings->max_line + RING_MARGIN), RING_MARGIN);
-		return sentence;
-	}
-	if (settings->prefix != NULL)
-		unknown = template_find_unknown(settings->prefix, prefix_words);
-	if (unknown == NULL && settings->drop_notice != NULL) {
-		unknown = template_find_unknown(settings->drop_notice, notice_words);
-		key = "drop_notice";
-	}
+	const char *unknown = text == NULL ? NULL : template_find_unknown(text, words);
+	char sentence[320];
 	if (unknown == NULL)
-		return NULL;
-	snprintf(sentence, sizeof sentence, "%s: %.*s is none of the words it may have", key,
+		return;
+	snprintf(sentence, sizeof sentence, "%.*s is none of the words it may have",
 		 (int)strcspn(unknown, "}") + 1, unknown);
-	return sentence;
+	error(arg, key, sentence);
+}
+
+void
+relay_settings_check(const void *void_settings, const struct address_list *listen,
+		     settings_error_fn *error, void *arg)
+{
+	const struct relay_settings *settings = void_settings;
+	long long least = (long long)(2 * settings->max_line + RING_MARGIN);
+	char sentence[120];
+	(void)listen;
+	if (settings->buffer < least) {
+		snprintf(sentence, sizeof sentence, "must have %lld bytes at least: twice max_line + %d", least,
+			 RING_MARGIN);
+		error(arg, "buffer", sentence);
+	}
+	template_check("prefix", settings->prefix, prefix_words, error, arg);
+	template_check("drop_notice", settings->drop_notice, notice_words, error, arg);
 }

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "base/option.h"
+#include "net/protocol.h"
 
 enum role { ROLE_IN, ROLE_OUT, ROLE_BOTH };
 enum on_long_line { ON_LONG_LINE_DROP, ON_LONG_LINE_CUT, ON_LONG_LINE_CLOSE };
@@ -23,6 +24,7 @@ struct relay_settings {
 extern const struct option relay_options[];
 
 /* The relay's settings_check. */
-const char *relay_settings_check(const void *settings);
+void relay_settings_check(const void *settings, const struct address_list *listen,
+			  settings_error_fn *error, void *arg);
 
 #endif

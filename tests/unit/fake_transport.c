@@ -614,6 +614,14 @@ owner_release(void *void_owner)
 	free(owner);
 }
 
+static void
+sentence_fail(void *arg, const char *key, const char *wrong)
+{
+	(void)arg;
+	(void)key;
+	must(false, wrong);
+}
+
 struct factory *
 fake_factory(const struct protocol *protocol, ...)
 {
@@ -624,11 +632,20 @@ fake_factory(const struct protocol *protocol, ...)
 	*owner = (struct fake_owner){ .protocol = protocol, .settings = settings_new(protocol, values) };
 	va_end(values);
 	if (protocol->settings_check != NULL)
-		must(protocol->settings_check(owner->settings) == NULL, "settings_check");
+		protocol->settings_check(owner->settings, &(struct address_list){ 0 }, sentence_fail, NULL);
 	struct factory *factory =
 		factory_new(protocol, protocol->name, owner->settings, owner, owner_release);
 	must(factory != NULL, "factory_new");
 	return factory;
+}
+
+/* Keeps the first error: "key: sentence". */
+static void
+sentence_keep(void *arg, const char *key, const char *wrong)
+{
+	char *sentence = arg;
+	if (sentence[0] == '\0')
+		snprintf(sentence, 400, "%s%s%s", key != NULL ? key : "", key != NULL ? ": " : "", wrong);
 }
 
 const char *
@@ -639,9 +656,8 @@ fake_settings_check(const struct protocol *protocol, ...)
 	void *settings = settings_new(protocol, values);
 	va_end(values);
 	static char sentence[400];
-	const char *wrong = protocol->settings_check(settings);
-	if (wrong != NULL)
-		snprintf(sentence, sizeof sentence, "%s", wrong);
+	sentence[0] = '\0';
+	protocol->settings_check(settings, &(struct address_list){ 0 }, sentence_keep, sentence);
 	settings_free(protocol, settings);
-	return wrong != NULL ? sentence : NULL;
+	return sentence[0] != '\0' ? sentence : NULL;
 }

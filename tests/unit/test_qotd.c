@@ -110,7 +110,7 @@ bad_quotations_are_named(void **state)
 			    "file: quotation 1 is empty");
 	assert_string_equal(fake_settings_check(&qotd_protocol, "file=a\n%\n \n\t\n%\nb", NULL),
 			    "file: quotation 2 is empty");
-	assert_string_equal(fake_settings_check(&qotd_protocol, "quote=  ", NULL), "quote is empty");
+	assert_string_equal(fake_settings_check(&qotd_protocol, "quote=  ", NULL), "quote: is empty");
 
 	size_t begin = strlen(file);
 	memset(file + begin, 'x', 510);

@@ -349,7 +349,7 @@ bad_settings_are_refused(void **state)
 	(void)state;
 	assert_null(fake_settings_check(&relay_protocol, NULL));
 	assert_string_equal(fake_settings_check(&relay_protocol, "buffer=18435", NULL),
-			    "buffer must have 18436 bytes at least: twice max_line + 2052");
+			    "buffer: must have 18436 bytes at least: twice max_line + 2052");
 	assert_null(fake_settings_check(&relay_protocol, "buffer=18436", NULL));
 	assert_string_equal(fake_settings_check(&relay_protocol, "prefix=[{tme}] ", NULL),
 			    "prefix: {tme} is none of the words it may have");
