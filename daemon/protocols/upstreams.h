@@ -35,6 +35,7 @@ void upstreams_stop(struct upstreams *upstreams);
 struct places {
 	unsigned refs;			/* atomic */
 	size_t count;			/* at least 1 */
+	size_t preferred;		/* so many, of the family that is preferred, come first */
 	struct sockaddr_any items[];
 };
 
@@ -46,6 +47,8 @@ struct choice {
 	struct places *places;		/* referenced; where to dial it */
 	size_t first;			/* the place to begin with */
 	uint64_t *tried;		/* a bit for each upstream tried; NULL: none yet */
+	uint32_t epoch;			/* of its health, when it was picked */
+	bool trial;			/* whether it comes up depends on this one */
 };
 
 enum pick {
