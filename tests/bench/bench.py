@@ -4,49 +4,27 @@
 import argparse
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
+from servers import COMMANDS, MANY_UPSTREAMS, SLOW, Server
+
 IDLE_CONNECTIONS = 9000
 WARM_CONNECTIONS = 300
 MANY_LISTENERS = 1000
-PROXY_THREADS = 2
 # Many short rounds: what disturbs a shared machine lasts for seconds, and so meets both of a pair.
 # Two copies of one server then come out within 2 or 3 % of each other.
 ROUND_SECONDS = 0.1
-PEERS_EVERY = 5
-NGINX_STREAM = "/usr/lib/nginx/modules/ngx_stream_module.so"
-
-TWISTED = """
-import sys
-from twisted.internet import reactor
-from twisted.internet.protocol import DatagramProtocol, Factory
-from twisted.protocols import portforward, wire
-
-class DatagramEcho(DatagramProtocol):
-    def datagramReceived(self, data, peer):
-        self.transport.write(data, peer)
-
-kind, port = sys.argv[1], int(sys.argv[2])
-if kind == "proxy":
-    factory = portforward.ProxyFactory("127.0.0.1", int(sys.argv[3]))
-else:
-    factory = Factory.forProtocol(wire.Discard if kind == "discard" else wire.Echo)
-if kind == "udp":
-    reactor.listenUDP(port, DatagramEcho(), interface="127.0.0.1", maxPacketSize=65535)
-else:
-    reactor.listenTCP(port, factory, backlog=4096, interface="127.0.0.1")
-reactor.run()
-"""
-
-SLOW = ("socat", "xinetd", "twisted")  # several times the floor: left out of a quick run
+PEERS_EVERY, SLOW_EVERY = 5, 10
+PACED_SECONDS = 0.2
+# Of what the slower of two reaches when each message waits for the one before: far below saturation, where
+# few messages are served together, and each takes more.
+PACED_SHARE = 1 / 6
 
 # name, load arguments, unit of the CPU figure, how many counted things make one unit, rate's key,
 # kind of server, who is the reference, target
@@ -60,12 +38,22 @@ ROWS = [
     ("udp", UDP, "dgram", 1, "datagrams_per_s", "udp", "raw", 0.95),
     ("discard", ["sink", "connections=2"], "MB", 1e6, "bytes_per_s", "discard", "raw", 1.05),
     ("chargen", ["source", "connections=2"], "MB", 1e6, "bytes_per_s", "chargen", "raw", None),
-    ("proxy-echo", ECHO, "message", 1, "messages_per_s", "proxy", "haproxy", 0.95),
-    ("proxy-connect", CONNECT, "conn", 1, "connections_per_s", "proxy", "haproxy", 0.85),
+    ("proxy-echo", ECHO, "message", 1, "messages_per_s", "proxy", "haproxy", 0.85),
+    ("proxy-connect", CONNECT, "conn", 1, "connections_per_s", "proxy", "haproxy", 0.80),
     ("proxy-bulk", ["bulk", "connections=2", "window=4"], "MB", 1e6, "bytes_per_s", "proxy",
-     "haproxy", 0.60),
+     "haproxy", 0.50),
+    ("proxy-udp", UDP, "dgram", 1, "datagrams_per_s", "proxy-udp", "nginx", 0.70),
 ]
-MEMORY_ROWS = [("memory", "echo", 400), ("proxy-memory", "proxy", 900)]
+# name, who is the reference, target
+LATENCY_ROWS = [("proxy-p99", "haproxy", 1.0)]
+# name, kind of the plain server and of the one with more, idle connections of that one, what there is more,
+# target
+COST_ROWS = [
+    ("proxy-many", "proxy", "proxy-many", 0, f"{MANY_UPSTREAMS} upstreams", 1.1),
+    ("proxy-idle", "proxy", "proxy", IDLE_CONNECTIONS, f"{IDLE_CONNECTIONS:,} idle", 1.1),
+]
+# name, kind, target in bytes, target as a share of HAProxy's
+MEMORY_ROWS = [("memory", "echo", 400, None), ("proxy-memory", "proxy", 900, 0.30)]
 START_ROWS = ["start"]
 
 
@@ -94,203 +82,6 @@ class Bench:
         return str(path)
 
 
-def free_port(kind=socket.SOCK_STREAM):
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-# One command line a server, with the configuration its users would write.
-
-
-def twined_command(bench, kind, port, upstream):
-    scheme = "udp" if kind == "udp" else "tcp"
-    protocol = "echo" if kind == "udp" else kind
-    threads = PROXY_THREADS if kind == "proxy" else 1
-    lines = ["[daemon]", f"threads = {threads}", "log_level = notice", "[listener:bench]",
-             f"listen = {scheme}://127.0.0.1:{port}", f"protocol = {protocol}"]
-    if upstream:
-        lines.append(f"upstream = tcp://127.0.0.1:{upstream}")
-    return [bench.twined, "-c", bench.write(f"twined-{port}.ini", "\n".join(lines) + "\n")]
-
-
-def raw_command(bench, kind, port, _upstream):
-    if kind == "proxy":
-        return None
-    return [str(bench.bindir / "rawloop"), {"chargen": "source"}.get(kind, kind), str(port)]
-
-
-def haproxy_command(bench, kind, port, upstream):
-    if kind != "proxy" or not shutil.which("haproxy"):
-        return None
-    text = f"""global
-    nbthread {PROXY_THREADS}
-    maxconn 9900
-defaults
-    mode tcp
-    timeout connect 5s
-    timeout client 1h
-    timeout server 1h
-listen bench
-    bind 127.0.0.1:{port}
-    server echo 127.0.0.1:{upstream}
-"""
-    return ["haproxy", "-db", "-f", bench.write(f"haproxy-{port}.cfg", text)]
-
-
-def nginx_command(bench, kind, port, upstream):
-    if kind != "proxy" or not shutil.which("nginx") or not Path(NGINX_STREAM).exists():
-        return None
-    text = f"""load_module {NGINX_STREAM};
-daemon off;
-worker_processes {PROXY_THREADS};
-worker_rlimit_nofile 20000;
-pid {bench.folder}/nginx-{port}.pid;
-error_log stderr error;
-events {{ worker_connections 19000; }}
-stream {{ server {{ listen 127.0.0.1:{port}; proxy_pass 127.0.0.1:{upstream}; }} }}
-"""
-    return ["nginx", "-c", bench.write(f"nginx-{port}.conf", text), "-e", "stderr"]
-
-
-def socat_command(_bench, kind, port, upstream):
-    if kind not in ("echo", "proxy") or not shutil.which("socat"):
-        return None
-    other = f"TCP:127.0.0.1:{upstream}" if upstream else "PIPE"
-    return ["socat", f"TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork,backlog=4096", other]
-
-
-def xinetd_command(bench, kind, port, _upstream):
-    if kind not in ("echo", "udp", "discard", "chargen") or not shutil.which("xinetd"):
-        return None
-    service = "echo" if kind == "udp" else kind
-    datagrams = kind == "udp"
-    text = f"""service {service}
-{{
-    type = INTERNAL UNLISTED
-    id = bench
-    socket_type = {"dgram" if datagrams else "stream"}
-    protocol = {"udp" if datagrams else "tcp"}
-    wait = {"yes" if datagrams else "no"}
-    user = root
-    bind = 127.0.0.1
-    port = {port}
-    instances = UNLIMITED
-    per_source = UNLIMITED
-    cps = 1000000 1
-}}
-"""
-    return ["xinetd", "-dontfork", "-f", bench.write(f"xinetd-{port}.conf", text),
-            "-pidfile", str(bench.folder / f"xinetd-{port}.pid")]
-
-
-def twisted_command(bench, kind, port, upstream):
-    try:
-        import twisted  # noqa: F401
-    except ImportError:
-        return None
-    if kind == "chargen":
-        return None
-    script = bench.write("twisted_server.py", TWISTED)
-    return [sys.executable, script, kind, str(port), str(upstream)]
-
-
-COMMANDS = {"twined": twined_command, "raw": raw_command, "haproxy": haproxy_command,
-            "nginx": nginx_command, "socat": socat_command, "xinetd": xinetd_command,
-            "twisted": twisted_command}
-
-
-class Server:
-    """A running server, with a raw echo of its own behind it when it is a proxy."""
-
-    def __init__(self, bench, name, kind):
-        self.name, self.kind, self.bench = name, kind, bench
-        self.socket_type = socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM
-        self.port = free_port(self.socket_type)
-        self.backend = None
-        self.process = None
-        if kind == "proxy":
-            self.backend = Server(bench, "raw", "echo")
-        command = COMMANDS["raw" if bench.null and name == "twined" else name]
-        self.command = command(bench, kind, self.port, self.backend.port if self.backend else 0)
-
-    def start(self):
-        if self.backend:
-            self.backend.start()
-        self.errors = tempfile.TemporaryFile()
-        self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=self.errors,
-                                        stderr=self.errors, start_new_session=True,
-                                        env=self.bench.environment)
-        if self.bench.pin and self.kind != "proxy":
-            os.sched_setaffinity(self.process.pid, {0})
-        limit = time.monotonic() + 5
-        while not self.answers():
-            if self.process.poll() is not None or time.monotonic() > limit:
-                self.errors.seek(0)
-                text = self.errors.read().decode(errors="replace")
-                self.stop()
-                raise RuntimeError(f"{self.name} ({self.kind}) did not start: {text.strip()[:300]}")
-            time.sleep(0.01)
-        return self
-
-    def answers(self):
-        with socket.socket(socket.AF_INET, self.socket_type) as client:
-            client.settimeout(0.2)
-            try:
-                client.connect(("127.0.0.1", self.port))
-                if self.kind == "udp":
-                    client.send(b"x")
-                    client.recv(10)
-                return True
-            except OSError:
-                return False
-
-    def pids(self):
-        found, left = [], [self.process.pid]
-        while left:
-            pid = left.pop()
-            found.append(pid)
-            with contextlib.suppress(OSError):
-                for task in os.listdir(f"/proc/{pid}/task"):
-                    left += map(int, Path(f"/proc/{pid}/task/{task}/children").read_text().split())
-        return found
-
-    def cpu(self):
-        """Seconds of CPU of the whole tree, with the children it has reaped."""
-        total = 0.0
-        tick = os.sysconf("SC_CLK_TCK")
-        for pid in self.pids():
-            with contextlib.suppress(OSError):
-                # The clock of clock_getcpuclockid(3): what stat counts in ticks, in nanoseconds.
-                total += time.clock_gettime((~pid << 3) | 2)
-                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-                total += (int(fields[13]) + int(fields[14])) / tick
-        return total
-
-    def private_bytes(self):
-        total = 0
-        for pid in self.pids():
-            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-                if line.startswith(("Private_Clean:", "Private_Dirty:")):
-                    total += int(line.split()[1]) * 1024
-        return total
-
-    def stop(self):
-        if self.process and self.process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGTERM)
-            try:
-                self.process.wait(1)
-            except subprocess.TimeoutExpired:
-                pass
-        if self.process:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-        if self.backend:
-            self.backend.stop()
-
-
 def figures(line):
     return {key: float(value) for key, value in (word.split("=") for word in line.split())}
 
@@ -298,7 +89,7 @@ def figures(line):
 def run_load(bench, server, load, seconds):
     command = [str(bench.bindir / "load"), load[0], str(server.port), *load[1:],
                f"seconds={seconds}"]
-    if bench.pin and server.kind != "proxy":
+    if bench.pin and not server.proxies:
         command = ["taskset", "-c", "1", *command]
     before = server.cpu()
     result = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 15)
@@ -338,15 +129,31 @@ def quartiles(values):
     return f"{low:.2f}-{high:.2f}"
 
 
-def ratios_of_rounds(cpu, name, reference):
-    every = 1 if len(cpu[name]) == len(cpu[reference]) else PEERS_EVERY
-    return [a / b for a, b in zip(cpu[name], cpu[reference][::every])]
+def ratios_of_rounds(values, name, reference):
+    """The ratios in the rounds that both have been in."""
+    return [value / values[reference][number] for number, value in values[name].items()
+            if number in values[reference]]
 
 
 def verdict(value, target):
     if target is None:
         return "no target"
     return f"target {target:g}: {'reached' if value <= target else 'MISSED'}"
+
+
+def median(values):
+    return statistics.median(values.values())
+
+
+def turns(bench, servers, reference):
+    """Who is measured next: (number of the round, server). Those without a target take part seldom."""
+    for number in range(bench.rounds):
+        # The pair that is compared changes its order each round, so that a drift cancels out.
+        for server in servers if number % 2 == 0 else servers[1::-1] + servers[2:]:
+            every = (1 if server.name in ("twined", reference)
+                     else SLOW_EVERY if server.name in SLOW else PEERS_EVERY)
+            if number % every == 0:
+                yield number, server
 
 
 def measure_row(bench, row):
@@ -361,24 +168,19 @@ def measure_row(bench, row):
             except RuntimeError as error:
                 print(f"  left out: {error}")
                 servers.remove(server)
-        for number in range(bench.rounds):
-            # The pair that is compared changes its order each round, so that a drift cancels out.
-            turn = servers if number % 2 == 0 else servers[1::-1] + servers[2:]
-            for server in turn:
-                if number % PEERS_EVERY and server.name not in ("twined", reference):
-                    continue
-                result = run_load(bench, server, load, bench.seconds)
-                each = result["cpu"] * 1e6 / (result["count"] / scale)
-                cpu.setdefault(server.name, []).append(each)
-                seen.setdefault(server.name, []).append(result)
+        for number, server in turns(bench, servers, reference):
+            result = run_load(bench, server, load, bench.seconds)
+            each = result["cpu"] * 1e6 / (result["count"] / scale)
+            cpu.setdefault(server.name, {})[number] = each
+            seen.setdefault(server.name, []).append(result)
     for server in order:
         if server not in cpu:
             continue
         rate = statistics.median(r[rate_key] for r in seen[server]) / scale
         p50, p99 = (statistics.median(r[k] for r in seen[server]) for k in ("p50_us", "p99_us"))
         label = "raw again" if bench.null and server == "twined" else server
-        line = (f"{name:14} {label:9} {statistics.median(cpu[server]):9.3f} us/{unit:8}"
-                f"{span(cpu[server]):>16} {rate:11.0f}/s {p50:7.0f} {p99:7.0f}")
+        line = (f"{name:14} {label:9} {median(cpu[server]):9.3f} us/{unit:8}"
+                f"{span(cpu[server].values()):>16} {rate:11.0f}/s {p50:7.0f} {p99:7.0f}")
         if server != reference and reference in cpu:
             ratios = ratios_of_rounds(cpu, server, reference)
             ratio = statistics.median(ratios)
@@ -386,6 +188,55 @@ def measure_row(bench, row):
             if server == "twined" and not bench.null:
                 line += f"  {verdict(round(ratio, 3), target)}"
         print(line, flush=True)
+
+
+def measure_latency(bench, name, reference, target):
+    """The p99 at one rate, which both can serve with ease."""
+    p50, p99, cpu = {}, {}, {}
+    with contextlib.ExitStack() as stack:
+        servers = start_servers(bench, "proxy", ["twined", reference, "nginx"], stack)
+        reached = [run_load(bench, server, ECHO, 0.3)["messages_per_s"] for server in servers]
+        rate = int(min(reached) * PACED_SHARE)
+        load = ["paced", "connections=32", "bytes=64", f"rate={rate}"]
+        for number, server in turns(bench, servers, reference):
+            result = run_load(bench, server, load, PACED_SECONDS)
+            p50.setdefault(server.name, {})[number] = result["p50_us"]
+            p99.setdefault(server.name, {})[number] = result["p99_us"]
+            cpu.setdefault(server.name, {})[number] = result["cpu"] * 1e6 / result["count"]
+    for server in p99:
+        line = (f"{name:14} {server:9} {median(cpu[server]):9.3f} us/message "
+                f"{span(cpu[server].values()):>15} {rate:11.0f}/s {median(p50[server]):7.0f} "
+                f"{median(p99[server]):7.0f}")
+        if server != reference and reference in p99:
+            ratios = ratios_of_rounds(p99, server, reference)
+            ratio = statistics.median(ratios)
+            line += f"  {ratio:5.2f} x {reference} in p99 ({quartiles(ratios)})"
+            if server == "twined" and not bench.null:
+                line += f"  {verdict(round(ratio, 3), target)}"
+        print(line, flush=True)
+
+
+def measure_cost(bench, name, kinds, idle, more, target):
+    """What a connection costs twined beside what it costs the same twined with more to look after."""
+    cpu = {}
+    with contextlib.ExitStack() as stack:
+        servers = [start_servers(bench, kind, ["twined"], stack) for kind in kinds]
+        if not all(servers):
+            return
+        plain, loaded = servers[0][0], servers[1][0]
+        if idle:
+            stack.enter_context(idle_clients(bench, loaded, idle))
+        for number in range(-1, bench.rounds):
+            for server in (plain, loaded) if number % 2 == 0 else (loaded, plain):
+                result = run_load(bench, server, CONNECT, bench.seconds)
+                cpu.setdefault(server, {})[number] = result["cpu"] * 1e6 / result["count"]
+    for values in cpu.values():
+        del values[-1]
+    ratios = ratios_of_rounds(cpu, loaded, plain)
+    ratio = statistics.median(ratios)
+    print(f"{name:14} twined    {median(cpu[loaded]):9.3f} us/conn    "
+          f"{span(cpu[loaded].values()):>13} with {more}, {median(cpu[plain]):.3f} without  "
+          f"{ratio:5.2f} ({quartiles(ratios)})  {verdict(round(ratio, 3), target)}", flush=True)
 
 
 @contextlib.contextmanager
@@ -401,9 +252,10 @@ def idle_clients(bench, server, count):
         process.wait(10)
 
 
-def measure_memory(bench, name, kind, target):
-    names = ["twined", "raw"] if kind == "echo" else ["twined", "haproxy", "nginx"]
+def measure_memory(bench, name, kind, target, share):
+    names = ["twined", "raw"] if kind == "echo" else ["haproxy", "twined", "nginx"]
     more = IDLE_CONNECTIONS - WARM_CONNECTIONS
+    values = {}
     for server_name in names:
         bytes_each = []
         for _ in range(1 if bench.quick else 3):
@@ -416,10 +268,13 @@ def measure_memory(bench, name, kind, target):
                 stack.enter_context(idle_clients(bench, servers[0], more))
                 bytes_each.append((servers[0].private_bytes() - before) / more)
         if bytes_each:
-            value = statistics.median(bytes_each)
+            value = values[server_name] = statistics.median(bytes_each)
             line = f"{name:14} {server_name:9} {value:9.0f} B/conn {span(bytes_each):>19}"
             if server_name == "twined":
                 line += f"  {verdict(value, target)}"
+                if share and "haproxy" in values:
+                    ratio = value / values["haproxy"]
+                    line += f"  {ratio:5.2f} x haproxy  {verdict(round(ratio, 3), share)}"
             print(line, flush=True)
 
 
@@ -490,6 +345,9 @@ def run(bench, only):
     print(f"{'work':14} {'server':9} {'CPU':>9}{'range':>28} {'rate':>13} {'p50':>7} {'p99':>7}"
           "  ratio of CPU (quartiles)")
     steps = [(row[0], measure_row, (row,)) for row in ROWS]
+    steps += [(row[0], measure_latency, row) for row in LATENCY_ROWS]
+    steps += [(name, measure_cost, (name, (plain, loaded), *rest))
+              for name, plain, loaded, *rest in COST_ROWS]
     steps += [(row[0], measure_memory, row) for row in MEMORY_ROWS]
     steps.append(("start", measure_start, ()))
     for name, step, arguments in steps:
@@ -505,7 +363,7 @@ def run(bench, only):
 
 
 def main():
-    names = [row[0] for row in ROWS] + [row[0] for row in MEMORY_ROWS] + START_ROWS
+    names = [row[0] for row in ROWS + LATENCY_ROWS + COST_ROWS + MEMORY_ROWS] + START_ROWS
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bindir", default=".", help="where load and rawloop are")
     parser.add_argument("--twined", default=os.environ.get("TWINED"),

@@ -22,7 +22,7 @@ enum {
 };
 
 struct options options = {
-	.connections = 32, .bytes = 64, .window = 32, .seconds = 1, .host = "127.0.0.1"};
+	.connections = 32, .bytes = 64, .window = 32, .rate = 10000, .seconds = 1, .host = "127.0.0.1"};
 int epoll;
 double started, end;
 int receive_buffer;
@@ -184,6 +184,7 @@ set_option(const char *argument)
 		{"bytes=", &options.bytes, 1, MAX_MESSAGE},
 		{"count=", &options.count, 0, 1000000000},
 		{"window=", &options.window, 1, 1024},
+		{"rate=", &options.rate, 1, 10000000},
 	};
 
 	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {

@@ -25,7 +25,7 @@ struct connection {
 };
 
 struct options {
-	long connections, bytes, count, window, port;
+	long connections, bytes, count, window, port, rate;
 	double seconds;
 	const char *host;
 };
@@ -74,6 +74,7 @@ void prepare(void);
 /* The loads. */
 void load_bulk(bool is_echo);
 void load_source(void);
+void load_paced(void);
 void load_udp(void);
 
 #endif

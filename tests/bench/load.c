@@ -166,8 +166,8 @@ main(int argc, char **argv)
 		valid = set_option(argv[i]);
 	if (!valid) {
 		fprintf(stderr,
-			"usage: load echo|connect|bulk|sink|source|udp|idle PORT "
-			"[connections=N] [bytes=N] [seconds=S] [count=N] [window=N] [host=A]\n");
+			"usage: load echo|connect|paced|bulk|sink|source|udp|idle PORT "
+			"[connections=N] [bytes=N] [seconds=S] [count=N] [window=N] [rate=N] [host=A]\n");
 		return 2;
 	}
 	prepare();
@@ -179,6 +179,8 @@ main(int argc, char **argv)
 		load_bulk(argv[1][0] == 'b');
 	else if (strcmp(argv[1], "source") == 0)
 		load_source();
+	else if (strcmp(argv[1], "paced") == 0)
+		load_paced();
 	else if (strcmp(argv[1], "udp") == 0)
 		load_udp();
 	else if (strcmp(argv[1], "idle") == 0)

@@ -29,6 +29,7 @@ struct connection {
 typedef bool serve_fn(struct connection *connection, uint32_t events);
 
 static int epoll;
+static bool everywhere; /* at every address of the loopback, so that one loop can be many upstreams */
 static char buffer[BUFFER];
 
 static void
@@ -124,7 +125,7 @@ bound_socket(int type, int port)
 	struct sockaddr_in address = {.sin_family = AF_INET,
 				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
 				      .sin_port = htons((uint16_t)port)};
-	int one = 1;
+	int one = 1, loopback = 1;
 	int fd = socket(AF_INET, type | SOCK_NONBLOCK, 0);
 
 	if (fd < 0)
@@ -132,6 +133,11 @@ bound_socket(int type, int port)
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
 	if (type == SOCK_STREAM)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	if (everywhere) {
+		address.sin_addr.s_addr = htonl(INADDR_ANY);
+		if (setsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &loopback, sizeof loopback) < 0)
+			die("SO_BINDTOIFINDEX");
+	}
 	if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0)
 		die("bind");
 	return fd;
@@ -206,8 +212,9 @@ main(int argc, char **argv)
 {
 	struct rlimit limit;
 
-	if (argc != 3) {
-		fprintf(stderr, "usage: rawloop echo|discard|source|udp PORT\n");
+	everywhere = argc == 4 && strcmp(argv[3], "everywhere") == 0;
+	if (argc != (everywhere ? 4 : 3)) {
+		fprintf(stderr, "usage: rawloop echo|discard|source|udp PORT [everywhere]\n");
 		return 2;
 	}
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
