@@ -117,6 +117,8 @@ listener_claim(struct listener *listener, const struct port_list *known, const c
 
 		if (!(listener_protocol(listener)->transports & needs))
 			return "the protocol does not serve the kind of socket that was passed";
+		if (needs == PROTOCOL_DATAGRAM && listener->settings->accept_proxy.count != 0)
+			return "accept_proxy cannot hold for the datagram socket that was passed";
 		if (listener_add_port(listener, port_ref(port)) < 0)
 			return strerror(ENOMEM);
 		claimed++;
@@ -171,6 +173,49 @@ listener_bind_address(struct listener *listener, const struct port_list *known,
 	return error;
 }
 
+/* Where the first thing that a protocol finds wrong is written; empty: nothing yet. */
+struct finding {
+	char *text;
+	size_t size;
+};
+
+static void
+finding_keep(void *arg, const char *key, const char *sentence)
+{
+	const struct finding *finding = arg;
+
+	(void)key;
+	if (finding->text[0] == '\0')
+		snprintf(finding->text, finding->size, "%s", sentence);
+}
+
+/* Now that it is known for what passed sockets are, asks the protocol again: 0, or -1 and a sentence. */
+static int
+listener_check_passed(const struct listener *listener, char *error, size_t size)
+{
+	const struct protocol *protocol = listener_protocol(listener);
+	struct address_list bound = { .count = listener->ports.count };
+	struct finding finding = { .text = error, .size = size };
+	bool passed = false;
+
+	bound.items = calloc(bound.count + 1, sizeof *bound.items);
+	if (bound.items == NULL) {
+		snprintf(error, size, "%s", strerror(ENOMEM));
+		return -1;
+	}
+	for (size_t i = 0; i < bound.count; i++) {
+		passed = passed || listener->ports.items[i]->passed;
+		bound.items[i].kind = listener->ports.items[i]->kind;
+		bound.items[i].text = listener->ports.items[i]->text;
+	}
+	error[0] = '\0';
+	if (passed && protocol->settings_check != NULL)
+		protocol->settings_check(factory_settings(listener->factory), &bound, finding_keep,
+					 &finding);
+	free(bound.items);
+	return error[0] == '\0' ? 0 : -1;
+}
+
 int
 listener_bind(struct listener *listener, const struct port_list *known, char *error, size_t size)
 {
@@ -184,7 +229,7 @@ listener_bind(struct listener *listener, const struct port_list *known, char *er
 			return -1;
 		}
 	}
-	return 0;
+	return listener_check_passed(listener, error, size);
 }
 
 /* Which of the reactors is the first for a listener: those of many listeners are spread evenly. */

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import socket
 import sys
 
@@ -116,10 +117,17 @@ def test_a_name_that_was_not_passed_is_an_error(passed, tcp):
     assert "systemd:wbe" in daemon.fail()
 
 
-def test_a_protocol_that_does_not_serve_the_kind_of_socket_is_an_error(passed, udp):
-    daemon = passed(listener("web", "proxy", "systemd:web", upstream="tcp://127.0.0.1:1"),
-                    [("web", udp)], ready=False)
-    assert "systemd:web" in daemon.fail()
+def test_a_kind_of_socket_that_does_not_fit_what_the_protocol_is_told_is_an_error(passed, tcp, udp):
+    config = listener("web", "proxy", "systemd:web", upstream="tcp://127.0.0.1:1")
+    daemon = passed(config, [("web", udp), ("web", tcp)], ready=False)
+    assert re.search(r"listen: .*udp://127\.0\.0\.1:\d+.* is for datagrams", daemon.fail()) or (
+        "does not serve the kind" in daemon.fail())
+
+
+def test_a_passed_datagram_socket_cannot_begin_with_a_proxy_header(passed, udp):
+    daemon = passed(listener("web", "echo", "systemd:web", accept_proxy="all"), [("web", udp)],
+                    ready=False)
+    assert "accept_proxy cannot hold" in daemon.fail()
 
 
 def test_a_socket_that_does_not_listen_is_an_error(passed):
