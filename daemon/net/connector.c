@@ -92,10 +92,12 @@ note_failure(struct connector *connector, size_t index, const char *step, int er
 {
 	const struct sockaddr_any *address = address_at(connector, index);
 	enum address_kind kind = address->u.sa.sa_family == AF_UNIX ? ADDRESS_UNIX : ADDRESS_TCP;
+	enum log_level level = connector->dial.is_check ? LEVEL_DEBUG : LEVEL_INFO;
 	char text[ADDRESS_TEXT_MAX];
 
-	log_info("%s: upstream %s: %s%s", connector->endpoint->name,
-		 address_format(kind, &address->u.sa, address->length, text), step, strerror(error));
+	if (log_enabled(level))
+		log_line(level, "%s: upstream %s: %s%s", connector->endpoint->name,
+			 address_format(kind, &address->u.sa, address->length, text), step, strerror(error));
 	if (attempt_error_weight(error) > attempt_error_weight(connector->error))
 		connector->error = error;
 }

@@ -2,6 +2,7 @@
 #ifndef TWINED_NET_CONNECTOR_H
 #define TWINED_NET_CONNECTOR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,6 +34,7 @@ struct dial {
 	 * family 0: any.
 	 */
 	const union peer_address *source;
+	bool is_check;			/* a failure is no event of its own: it is told at level debug */
 	/*
 	 * The transport is made, its protocol's connection_made has been called, index says which address
 	 * it was. It may be NULL: no memory.
