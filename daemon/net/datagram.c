@@ -1,6 +1,7 @@
 /* datagram.c - takes the datagrams of a bound socket in batches, and answers them as the rules allow. */
 #include "net/datagram.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include "net/datagram_port.h"
 #include "net/datagram_private.h"
 #include "net/factory.h"
+#include "net/limits.h"
 #include "net/listener.h"
 #include "net/port.h"
 #include "net/tally.h"
@@ -53,7 +55,7 @@ reply_drop(const struct datagram *datagram, size_t length)
 		return drop;
 	if (length > datagram_reply_max(datagram))
 		return DROP_LONG;
-	return reply_rules_take(rules, &datagram->source) ? DROP_COUNT : DROP_RATE;
+	return reply_rules_take(rules, &datagram->source.peer, datagram->source.loopback) ? DROP_COUNT : DROP_RATE;
 }
 
 void
@@ -75,9 +77,14 @@ datagram_reply(struct datagram *datagram, const void *bytes, size_t length)
 	}
 	if (bytes != slot && length > 0)
 		memcpy(slot, bytes, length);
-	out = datagram_batch_add(batch, &datagram->source.from, slot, length);
+	out = &batch->out[batch->out_count].msg_hdr;
+	out->msg_name = &datagram->source.from.u;
+	out->msg_namelen = datagram->source.from.length;
+	out->msg_iov->iov_base = slot;
+	out->msg_iov->iov_len = length;
 	out->msg_controllen = port->sends_source ? datagram_answer_control(in) : 0;
 	out->msg_control = out->msg_controllen > 0 ? in->msg_control : NULL;
+	batch->out_count++;
 }
 
 static void
@@ -101,13 +108,15 @@ datagrams_ready(evutil_socket_t fd, short what, void *arg)
 		counters->bytes_in += datagram->length;
 		datagram_source_note(&datagram->source, port->endpoint.kind, batch->in[i].msg_hdr.msg_namelen);
 		if (batch->in[i].msg_hdr.msg_flags & MSG_TRUNC)
-			counters->datagrams_dropped[DROP_LONG]++;	/* never half of one */
+			counters->datagrams_dropped[DROP_TOO_LARGE]++;	/* never half of one */
 		else if (!reply_rules_admit(&port->rules, &datagram->source))
 			counters->datagrams_dropped[DROP_DENIED]++;
 		else
 			protocol->datagram_received(datagram, batch->in_pieces[i].iov_base,
 						    datagram->length);
 	}
+	if (batch->pending != NULL)
+		datagram_flows_flush(batch);
 	if (batch->out_count > 0)
 		datagram_batch_answer(batch, port);
 }
@@ -127,9 +136,25 @@ open_call(void *arg)
 		reactor_set_deadline(reactor, &port->retry, reactor_now_ms() + RETRY_MS);
 }
 
+/* Nothing needs it any more. */
+static void
+port_gone(struct deferred *deferred)
+{
+	struct datagram_port *port =
+		(struct datagram_port *)((char *)deferred - offsetof(struct datagram_port, gone));
+
+	reply_rules_clear(&port->rules);
+	limits_unref(port->limits);
+	tally_unref(port->tally);
+	port_release(port->socket);
+	factory_unref(port->endpoint.factory);
+	free(port);
+}
+
 struct datagram_port *
-datagram_port_new(const struct port *port, const struct listener_settings *settings,
-		  struct factory *factory, struct tally *tally, struct reactor *reactor)
+datagram_port_new(struct port *port, const struct listener_settings *settings,
+		  struct factory *factory, struct limits *limits, struct tally *tally,
+		  struct reactor *reactor)
 {
 	const char *listener = factory_name(factory);
 	size_t size = strlen(listener) + 1 + strlen(port->text) + 1;
@@ -148,7 +173,10 @@ datagram_port_new(const struct port *port, const struct listener_settings *setti
 	new->rules.settings = settings;
 	new->retry.fn = open_call;
 	new->retry.arg = new;
+	new->gone.fn = port_gone;
+	new->limits = limits_ref(limits);
 	new->tally = tally_ref(tally);
+	new->socket = port_hold(port);
 	new->fd = port->fd;
 	new->sends_source = port->sends_source;
 	return new;
@@ -173,6 +201,7 @@ set_own_call(void *arg)
 	struct own_change *change = arg;
 
 	reply_rules_set_own(&change->port->rules, change->own);
+	change->port->own_changes++;
 }
 
 void
@@ -183,6 +212,14 @@ datagram_port_set_own(struct datagram_port *port, struct own_addresses *own)
 	reactor_call_wait(port->endpoint.reactor, set_own_call, &change);
 }
 
+void
+datagram_port_leave(struct datagram_port *port)
+{
+	port->flows--;
+	if (port->closed && port->flows == 0)
+		reactor_defer(port->endpoint.reactor, &port->gone);
+}
+
 static void
 close_call(void *arg)
 {
@@ -191,16 +228,14 @@ close_call(void *arg)
 	if (port->opened)
 		reactor_unwatch(&port->event);
 	reactor_unset_deadline(port->endpoint.reactor, &port->retry);
+	port->closed = true;
+	if (port->flows == 0)
+		port_gone(&port->gone);
 }
 
 void
 datagram_port_close(struct datagram_port *port)
 {
-	if (port == NULL)
-		return;
-	reactor_call_wait(port->endpoint.reactor, close_call, port);
-	reply_rules_clear(&port->rules);
-	tally_unref(port->tally);
-	factory_unref(port->endpoint.factory);
-	free(port);
+	if (port != NULL)
+		reactor_call_wait(port->endpoint.reactor, close_call, port);
 }

@@ -27,6 +27,7 @@ datagram_batch_make(struct reactor *reactor)
 		batch->in_pieces[i].iov_len = DATAGRAM_SLOT;
 		batch->datagrams[i].slot = i;
 		batch->in[i].msg_hdr = (struct msghdr){ .msg_iov = &batch->in_pieces[i], .msg_iovlen = 1 };
+		batch->replies[i].msg_hdr = batch->in[i].msg_hdr;
 		batch->out[i].msg_hdr = (struct msghdr){ .msg_iov = &batch->out_pieces[i], .msg_iovlen = 1 };
 	}
 	reactor_attach(reactor, batch, free);
@@ -45,20 +46,6 @@ datagram_batch_receive(struct datagram_batch *batch, const struct datagram_port 
 		message->msg_controllen = port->sends_source ? DATAGRAM_CONTROL : 0;
 	}
 	return recvmmsg(port->fd, batch->in, DATAGRAM_BATCH, MSG_DONTWAIT, NULL);
-}
-
-struct msghdr *
-datagram_batch_add(struct datagram_batch *batch, const struct sockaddr_any *to, void *bytes, size_t length)
-{
-	struct msghdr *message = &batch->out[batch->out_count++].msg_hdr;
-
-	message->msg_name = to == NULL ? NULL : (void *)&to->u;
-	message->msg_namelen = to == NULL ? 0 : to->length;
-	message->msg_control = NULL;
-	message->msg_controllen = 0;
-	message->msg_iov->iov_base = bytes;
-	message->msg_iov->iov_len = length;
-	return message;
 }
 
 void
@@ -88,6 +75,7 @@ size_t
 datagram_answer_control(struct msghdr *received)
 {
 	struct cmsghdr *control = CMSG_FIRSTHDR(received);
+	size_t length;
 
 	for (; control != NULL; control = CMSG_NXTHDR(received, control)) {
 		void *data = CMSG_DATA(control);
@@ -100,8 +88,10 @@ datagram_answer_control(struct msghdr *received)
 			return 0;
 		else if (!IN6_IS_ADDR_LINKLOCAL(&((struct in6_pktinfo *)data)->ipi6_addr))
 			((struct in6_pktinfo *)data)->ipi6_ifindex = 0;
-		memmove(received->msg_control, control, control->cmsg_len);
-		return CMSG_ALIGN(control->cmsg_len);
+		length = control->cmsg_len;
+		memmove(received->msg_control, control, length);
+		memset((char *)received->msg_control + length, 0, CMSG_ALIGN(length) - length);
+		return CMSG_ALIGN(length);
 	}
 	return 0;
 }

@@ -8,6 +8,7 @@
 #include "net/address.h"
 
 struct factory;
+struct limits;
 struct listener_settings;
 struct port;
 struct reactor;
@@ -27,12 +28,12 @@ void own_addresses_unref(struct own_addresses *own);
 bool own_addresses_have(const struct own_addresses *own, const struct sockaddr_any *address);
 
 /*
- * Makes a datagram port that does not read yet; as acceptor_new of acceptor.h. These are for the
- * control thread.
+ * Makes a datagram port that does not read yet; as acceptor_new of acceptor.h, and it holds the port.
+ * These are for the control thread.
  */
-struct datagram_port *datagram_port_new(const struct port *port, const struct listener_settings *settings,
-					struct factory *factory, struct tally *tally,
-					struct reactor *reactor);
+struct datagram_port *datagram_port_new(struct port *port, const struct listener_settings *settings,
+					struct factory *factory, struct limits *limits,
+					struct tally *tally, struct reactor *reactor);
 
 /* Begins to read. */
 void datagram_port_open(struct datagram_port *port, struct own_addresses *own);
@@ -40,7 +41,10 @@ void datagram_port_open(struct datagram_port *port, struct own_addresses *own);
 /* Has it use a new set of our own addresses. */
 void datagram_port_set_own(struct datagram_port *port, struct own_addresses *own);
 
-/* Stops reading and frees the port. */
+/*
+ * Stops reading and gives the port up. Its flows (datagram_flow.h) still answer their clients, from its socket,
+ * until they end; then it is freed.
+ */
 void datagram_port_close(struct datagram_port *port);
 
 #endif

@@ -20,21 +20,35 @@ enum {
 
 _Static_assert((int)DATAGRAM_SLOT >= (int)DATAGRAM_MAX, "a slot holds the largest datagram");
 
+struct datagram_flow;
+struct limits;
+struct port;
+
 struct datagram_port {
 	struct endpoint endpoint;	/* has no transports */
 	struct reply_rules rules;
+	uint32_t own_changes;		/* how often the own addresses of the rules have */
 	struct tally *tally;
+	struct limits *limits;
+	struct port *socket;		/* held */
 	struct event event;
 	struct deadline retry;
+	struct deferred gone;
+	size_t flows;			/* it lives on for them when it is closed */
 	int fd;
 	bool sends_source;
 	bool opened;
+	bool closed;
 	char name[];
 };
+
+/* A flow of it has ended. */
+void datagram_port_leave(struct datagram_port *port);
 
 struct datagram {
 	struct datagram_port *port;
 	struct datagram_source source;
+	struct datagram *next;		/* of the same flow, in the same batch */
 	unsigned slot;			/* which of the batch it is */
 	size_t length;
 	bool replied;
@@ -45,11 +59,14 @@ struct datagram {
  * bytes lie in the reactor's scratch buffer, a slot for each datagram.
  */
 struct datagram_batch {
-	struct mmsghdr in[DATAGRAM_BATCH], out[DATAGRAM_BATCH];
+	struct mmsghdr in[DATAGRAM_BATCH];		/* received by a port */
+	struct mmsghdr replies[DATAGRAM_BATCH];		/* received from where a socket is connected */
+	struct mmsghdr out[DATAGRAM_BATCH];		/* each a piece of its own */
 	struct iovec in_pieces[DATAGRAM_BATCH], out_pieces[DATAGRAM_BATCH];
 	struct datagram datagrams[DATAGRAM_BATCH];	/* those of a port */
 	_Alignas(struct cmsghdr) char control[DATAGRAM_BATCH][DATAGRAM_CONTROL];
 	unsigned out_count;
+	struct datagram_flow *pending, *last_pending;	/* flows that have something to send */
 };
 
 /* The reactor's batch, NULL before datagram_batch_make; that returns 0, or -1 with errno. */
@@ -60,17 +77,13 @@ int datagram_batch_make(struct reactor *reactor);
 int datagram_batch_receive(struct datagram_batch *batch, const struct datagram_port *port);
 
 /*
- * Adds a datagram that is to be sent; the bytes stay where they are. No name: to where the socket is
- * connected. The caller may fill in msg_control.
- */
-struct msghdr *datagram_batch_add(struct datagram_batch *batch, const struct sockaddr_any *to, void *bytes,
-				  size_t length);
-
-/*
- * Sends all that has been added by a port, as answers, and counts it: one that the system does not take does
- * not hold up the others.
+ * Sends all answers in batch->out and counts them: one that the system does not take does not hold up the
+ * others.
  */
 void datagram_batch_answer(struct datagram_batch *batch, struct datagram_port *port);
+
+/* Sends what the flows have to send. */
+void datagram_flows_flush(struct datagram_batch *batch);
 
 /*
  * The control message that came with a datagram says which of our addresses it was sent to. Made into the

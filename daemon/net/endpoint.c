@@ -36,16 +36,20 @@ each_transport(struct reactor *reactor, void (*fn)(struct transport *transport))
 
 /* Nothing is left but transports. */
 static void
-stop_arrivals(struct reactor *reactor)
+stop_others(struct reactor *reactor)
 {
-	for (struct endpoint *at = *reactor_endpoints(reactor); at != NULL; at = at->next)
+	for (struct endpoint *next, *at = *reactor_endpoints(reactor); at != NULL; at = next) {
+		next = at->next;
 		arrivals_stop(at);
+		if (at->stop != NULL)
+			at->stop(at);
+	}
 }
 
 void
 endpoints_stop(struct reactor *reactor)
 {
-	stop_arrivals(reactor);
+	stop_others(reactor);
 	each_transport(reactor, transport_stop);
 }
 
@@ -64,7 +68,7 @@ abort_for_shutdown(struct transport *transport)
 void
 endpoints_abort(struct reactor *reactor)
 {
-	stop_arrivals(reactor);
+	stop_others(reactor);
 	each_transport(reactor, abort_for_shutdown);
 }
 

@@ -28,6 +28,8 @@ struct endpoint {
 	struct arrival *arrivals;	/* accepted, and no transports yet: they owe a PROXY header */
 	/* An accepted transport has gone (after its connection_lost); may be NULL. */
 	void (*transport_gone)(struct endpoint *endpoint, const struct transport *transport);
+	/* The daemon stops: ends what is neither; may be NULL. It may leave the list in it. */
+	void (*stop)(struct endpoint *endpoint);
 	/* The last transport or arrival has gone; may be NULL. The endpoint may be freed in it. */
 	void (*all_gone)(struct endpoint *endpoint);
 };

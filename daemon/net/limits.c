@@ -14,7 +14,9 @@ struct connection_budget {
 	_Atomic int64_t most;		/* 0: none */
 	_Atomic int64_t taken;
 	_Atomic int64_t most_descriptors;
-	_Atomic int64_t descriptors;
+	_Atomic int64_t descriptors;	/* of connections and flows */
+	_Atomic int64_t flows;
+	_Atomic int64_t flow_listeners;	/* those that have any */
 };
 
 /* How many connections a network has; in a hash chain. */
@@ -24,7 +26,7 @@ struct peer_count {
 	int64_t count;
 };
 
-enum { PEER_BUCKETS = 1024 };
+enum { PEER_BUCKETS = 1024, FLOWS_ALWAYS = 8 };
 
 struct limits {
 	atomic_uint refs;
@@ -34,6 +36,7 @@ struct limits {
 	_Atomic int64_t taken;
 	_Atomic int64_t most_per_ip;	/* 0: none */
 	_Atomic int64_t rate_count;	/* 0: none */
+	_Atomic int64_t flows;		/* changed by one reactor at a time, the listener's home */
 
 	pthread_mutex_t mutex;		/* of all below */
 	struct rate rate;
@@ -58,6 +61,12 @@ int64_t
 connection_budget_taken(const struct connection_budget *budget)
 {
 	return atomic_load_explicit(&budget->taken, memory_order_relaxed);
+}
+
+int64_t
+connection_budget_flows(const struct connection_budget *budget)
+{
+	return atomic_load_explicit(&budget->flows, memory_order_relaxed);
 }
 
 void
@@ -157,6 +166,47 @@ limits_leave_place(struct limits *limits)
 	atomic_fetch_sub_explicit(&budget->descriptors, limits->descriptors, memory_order_relaxed);
 	atomic_fetch_sub_explicit(&budget->taken, 1, memory_order_relaxed);
 	atomic_fetch_sub_explicit(&limits->taken, 1, memory_order_relaxed);
+}
+
+/* Whether a listener that has so many flows may have one more. */
+static bool
+flow_is_due(const struct connection_budget *budget, int64_t flows)
+{
+	int64_t most = atomic_load_explicit(&budget->most_descriptors, memory_order_relaxed);
+	int64_t taken = atomic_load_explicit(&budget->descriptors, memory_order_relaxed);
+	int64_t all = atomic_load_explicit(&budget->flows, memory_order_relaxed);
+	int64_t listeners = atomic_load_explicit(&budget->flow_listeners, memory_order_relaxed);
+	int64_t share = most / 2 / 4;
+
+	if (flows < FLOWS_ALWAYS || most == 0)
+		return true;
+	return taken < most && (all < most / 2 - share || flows < share / listeners);
+}
+
+int
+limits_take_flow(struct limits *limits)
+{
+	struct connection_budget *budget = limits->budget;
+	int64_t flows = atomic_load_explicit(&limits->flows, memory_order_relaxed);
+
+	if (!flow_is_due(budget, flows))
+		return -1;
+	if (atomic_fetch_add_explicit(&limits->flows, 1, memory_order_relaxed) == 0)
+		atomic_fetch_add_explicit(&budget->flow_listeners, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&budget->flows, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&budget->descriptors, 1, memory_order_relaxed);
+	return 0;
+}
+
+void
+limits_leave_flow(struct limits *limits)
+{
+	struct connection_budget *budget = limits->budget;
+
+	if (atomic_fetch_sub_explicit(&limits->flows, 1, memory_order_relaxed) == 1)
+		atomic_fetch_sub_explicit(&budget->flow_listeners, 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&budget->flows, 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&budget->descriptors, 1, memory_order_relaxed);
 }
 
 int64_t

@@ -92,16 +92,11 @@ port_find_on(const struct port_list *known, const char *key, const char *interfa
 static int
 listener_add_port(struct listener *listener, struct port *port)
 {
-	struct port_list *ports = &listener->ports;
-	struct port **items = realloc(ports->items, (ports->count + 1) * sizeof *items);
-
-	if (items == NULL) {
+	if (port_list_add(&listener->ports, port) < 0) {
 		port_unref(port);
 		return -1;
 	}
 	port->claimed = true;
-	ports->items = items;
-	ports->items[ports->count++] = port;
 	return 0;
 }
 
@@ -150,6 +145,9 @@ listener_bind_one(struct listener *listener, const struct port_list *known,
 		return listener_add_port(listener, port_ref(port)) < 0 ? strerror(ENOMEM) : NULL;
 	}
 	error = port_open(address->kind, found, any, key, listener->settings, &port);
+	/* Flows of a listener of the past may still answer from there, as long as nobody else needs it. */
+	if (error != NULL && address->kind == ADDRESS_UDP && port_list_abandon(known, found))
+		error = port_open(address->kind, found, any, key, listener->settings, &port);
 	if (error != NULL)
 		return error;
 	return listener_add_port(listener, port) < 0 ? strerror(ENOMEM) : NULL;
@@ -245,12 +243,13 @@ home_reactor(const struct listener *listener, size_t reactor_count)
 
 /* Makes what takes from a port: 0, or -1 with errno. */
 static int
-intake_make(struct listener *listener, struct intake *intake, const struct port *port,
+intake_make(struct listener *listener, struct intake *intake, struct port *port,
 	    struct reactor *const *reactors, size_t reactor_count)
 {
 	if (address_is_datagram(port->kind))
 		intake->datagram_port = datagram_port_new(port, listener->settings, listener->factory,
-							  listener->tally, reactors[0]);
+							  listener->limits, listener->tally,
+							  reactors[0]);
 	else
 		intake->acceptor = acceptor_new(port, listener->settings, listener->factory,
 						listener->limits, listener->tally, reactors,

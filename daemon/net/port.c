@@ -342,20 +342,11 @@ port_adopt(int fd, const char *key, struct port **result)
 	return NULL;
 }
 
-struct port *
-port_ref(struct port *port)
-{
-	port->refs++;
-	return port;
-}
-
 void
-port_unref(struct port *port)
+port_close(struct port *port)
 {
 	struct stat status;
 
-	if (port == NULL || --port->refs > 0)
-		return;
 	if (port->inode != 0 && lstat(unix_path(&port->bound), &status) == 0
 	    && status.st_dev == port->device && status.st_ino == port->inode)
 		unlink(unix_path(&port->bound));

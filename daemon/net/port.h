@@ -10,16 +10,19 @@
 #include "net/socket_options.h"
 
 struct listener_settings;
+struct port_list;
 
-/* Counted references, of one thread only: whoever binds and unbinds. */
 struct port {
-	unsigned refs;
+	unsigned refs;			/* of the control thread: whoever binds and unbinds */
+	unsigned holds;			/* of any thread: who still sends from it */
+	struct port *next_held;
 	int fd;
 	enum address_kind kind;		/* never ADDRESS_SYSTEMD: of a passed socket, what it is */
 	char *key;			/* what was asked for; equal keys are the same port */
 	char *text;			/* what is bound: "tcp://127.0.0.1:7007", with the real port */
 	struct sockaddr_any bound;
 	bool claimed;			/* by a listener of the set that is being prepared */
+	bool past;			/* nobody was bound to it when that began: it is only held */
 	bool owned;			/* socket_user or socket_group has been set on its path */
 	bool passed;			/* by systemd: its unix path is not ours to remove */
 	bool sends_source;		/* bound to every address: replies must name theirs */
@@ -53,9 +56,34 @@ const char *port_may_apply(const struct port *port, const struct listener_settin
  */
 const char *port_apply(struct port *port, const struct listener_settings *settings);
 
+/* References of the control thread. */
 struct port *port_ref(struct port *port);
-
-/* The last reference closes the socket and removes its path, if that is still the one it made. */
 void port_unref(struct port *port);
+
+/* The same of any thread. The last of all closes the port. */
+struct port *port_hold(struct port *port);
+void port_release(struct port *port);
+
+/* Adds a port to a list, not a reference: 0, or -1 without memory. */
+int port_list_add(struct port_list *list, struct port *port);
+
+/*
+ * Adds those that nobody is bound to any more and that are only held, with a reference to each: they can be
+ * bound to anew as they are. Likewise.
+ */
+int port_list_add_past(struct port_list *list);
+
+/* Gives those references back, and the memory of the list. */
+void port_list_clear_known(struct port_list *list);
+
+/*
+ * Gives up the sockets of those past UDP ports of a list that no listener has claimed and that have the
+ * address's port number, so that it can be bound to: whether there were any. What is sent from them from now
+ * on is dropped.
+ */
+bool port_list_abandon(const struct port_list *list, const struct sockaddr_any *address);
+
+/* Closes the socket, removes its path, if that is still the one it made, and frees the port. */
+void port_close(struct port *port);
 
 #endif

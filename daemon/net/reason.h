@@ -7,6 +7,7 @@
 	X(PEER_CLOSED, "peer_closed")		/* the peer ended first, and all was delivered */ \
 	X(PEER_RESET, "peer_reset")		/* the peer reset, or went while owed data */     \
 	X(IDLE_TIMEOUT, "idle_timeout")         \
+	X(SESSION_TIMEOUT, "session_timeout")	/* a flow of datagrams */                         \
 	X(WRITE_TIMEOUT, "write_timeout")       \
 	X(LINGER_TIMEOUT, "linger_timeout")     \
 	X(CONNECT_TIMEOUT, "connect_timeout")   \
@@ -19,6 +20,7 @@
 	X(DENIED, "denied")                     \
 	X(FULL, "full")				/* max_connections */                             \
 	X(FULL_FOR_IP, "full_for_ip")		/* max_connections_per_ip */                      \
+	X(EVICTED, "evicted")			/* a flow, for another one */                     \
 	X(NO_RESOURCES, "no_resources")		/* out of memory or descriptors */                \
 	X(SHUTDOWN, "shutdown")			/* we stop */                                     \
 	X(ERROR, "error")			/* anything else the system said */

@@ -98,14 +98,13 @@ reply_rules_amplify(const struct reply_rules *rules, const struct datagram_sourc
 }
 
 bool
-reply_rules_take(struct reply_rules *rules, const struct datagram_source *source)
+reply_rules_take(struct reply_rules *rules, const union peer_address *peer, bool loopback)
 {
 	const struct rate *rate = &rules->settings->udp_reply_rate;
 
-	if (source->peer.sa.sa_family == AF_UNSPEC || rate->count == 0
-	    || (rate->count == OPTION_AUTO && source->loopback))
+	if (peer->sa.sa_family == AF_UNSPEC || rate->count == 0 || (rate->count == OPTION_AUTO && loopback))
 		return true;
 	if (rules->rate == NULL)
 		rules->rate = reply_rate_new(rate->count == OPTION_AUTO ? &auto_rate : rate);
-	return rules->rate != NULL && reply_rate_take(rules->rate, &source->peer, reactor_now_ms());
+	return rules->rate != NULL && reply_rate_take(rules->rate, peer, reactor_now_ms());
 }

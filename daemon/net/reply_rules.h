@@ -46,7 +46,7 @@ enum datagram_drop reply_rules_source(const struct reply_rules *rules, const str
 /* Whether a source may be answered with more than it has sent. */
 bool reply_rules_amplify(const struct reply_rules *rules, const struct datagram_source *source);
 
-/* Takes one answer of udp_reply_rate: whether it may go out. */
-bool reply_rules_take(struct reply_rules *rules, const struct datagram_source *source);
+/* Takes one answer of udp_reply_rate to a peer, which may be on a loopback address: whether it may go out. */
+bool reply_rules_take(struct reply_rules *rules, const union peer_address *peer, bool loopback);
 
 #endif

@@ -19,9 +19,16 @@ const char *
 datagram_drop_word(enum datagram_drop drop)
 {
 	static const char *const words[] = {
-		[DROP_PORT] = "port", [DROP_OWN] = "own",	[DROP_SOURCE] = "source",
-		[DROP_RATE] = "rate", [DROP_LONG] = "long",	[DROP_DENIED] = "denied",
+		[DROP_PORT] = "port",
+		[DROP_OWN] = "own",
+		[DROP_SOURCE] = "source",
+		[DROP_RATE] = "rate",
+		[DROP_LONG] = "long",
+		[DROP_DENIED] = "denied",
 		[DROP_SEND] = "send",
+		[DROP_TOO_LARGE] = "too_large",
+		[DROP_NO_UPSTREAM] = "no_upstream",
+		[DROP_FULL] = "full",
 	};
 
 	return words[drop];
@@ -38,6 +45,8 @@ counters_add(struct counters *sum, const struct counters *counters)
 		sum->closed[i] += counters->closed[i];
 	sum->datagrams_in += counters->datagrams_in;
 	sum->datagrams_out += counters->datagrams_out;
+	sum->flows += counters->flows;
+	sum->flows_open += counters->flows_open;
 	for (unsigned i = 0; i < DROP_COUNT; i++)
 		sum->datagrams_dropped[i] += counters->datagrams_dropped[i];
 }

@@ -6,7 +6,7 @@
 
 #include "net/reason.h"
 
-/* Why a datagram was not answered. */
+/* Why a datagram was not answered, or not passed on. */
 enum datagram_drop {
 	DROP_PORT,		/* source port below 1024 */
 	DROP_OWN,		/* it came from one of our own addresses */
@@ -15,6 +15,9 @@ enum datagram_drop {
 	DROP_LONG,		/* longer than udp_amplify allows */
 	DROP_DENIED,		/* by allow, deny */
 	DROP_SEND,		/* the system did not take it */
+	DROP_TOO_LARGE,		/* larger than we take, or than the socket takes that it was to go to */
+	DROP_NO_UPSTREAM,	/* nowhere to send it */
+	DROP_FULL,		/* no place for its flow */
 	DROP_COUNT
 };
 
@@ -28,6 +31,7 @@ struct counters {
 	uint64_t bytes_in, bytes_out;
 	uint64_t closed[REASON_COUNT];
 	uint64_t datagrams_in, datagrams_out;
+	uint64_t flows, flows_open;		/* counted in closed, too */
 	uint64_t datagrams_dropped[DROP_COUNT];
 };
 

@@ -2,6 +2,7 @@
 #ifndef TWINED_PROTOCOLS_PROXY_FACTORY_H
 #define TWINED_PROTOCOLS_PROXY_FACTORY_H
 
+struct datagram_flows;
 struct factory;
 struct upstreams;
 
@@ -9,6 +10,7 @@ struct upstreams;
 struct proxy_shared {
 	struct upstreams *streams;	/* each may hold none */
 	struct upstreams *datagrams;
+	struct datagram_flows *flows;	/* proxy_flows_new of proxy_datagram.h */
 };
 
 /* The factory's callbacks of protocol.h. */

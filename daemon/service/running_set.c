@@ -103,7 +103,7 @@ port_list_append(struct port_list *list, const struct port_list *more)
 	return 0;
 }
 
-/* Every port there is: passed, or of a listener that runs. */
+/* Every port there is: passed, of a listener that runs, or still held by flows of one that ran. */
 static int
 known_ports(const struct running_set *now, const struct running_place *place, struct port_list *known)
 {
@@ -113,7 +113,7 @@ known_ports(const struct running_set *now, const struct running_place *place, st
 	for (size_t i = 0; i < now->count; i++)
 		if (port_list_append(known, listener_ports(now->items[i].listener)) < 0)
 			return -1;
-	return 0;
+	return port_list_add_past(known);
 }
 
 /* The set of own datagram addresses of a set of listeners; NULL with errno. */
@@ -171,7 +171,7 @@ prepare(const struct running_set *now, const struct config *config, const struct
 
 	next->items = calloc(config->listener_count, sizeof *next->items);
 	if (next->items == NULL || known_ports(now, place, &known) < 0) {
-		free(known.items);
+		port_list_clear_known(&known);
 		return -1;
 	}
 	claim_unchanged(now, config, &known);
@@ -194,7 +194,7 @@ prepare(const struct running_set *now, const struct config *config, const struct
 		new->config = listener_config_ref(wanted);
 		next->count++;
 	}
-	free(known.items);
+	port_list_clear_known(&known);
 	return next->count == config->listener_count ? 0 : -1;
 }
 

@@ -177,18 +177,25 @@ service_status(struct service *service, char *text, size_t size)
 {
 	size_t listeners = service->running.count;
 	int64_t connections = connection_budget_taken(service->budget);
+	int64_t flows = connection_budget_flows(service->budget);
+	int used = snprintf(text, size, "%zu listener%s, %" PRId64 " connection%s", listeners,
+			    listeners == 1 ? "" : "s", connections, connections == 1 ? "" : "s");
 
-	snprintf(text, size, "%zu listener%s, %" PRId64 " connection%s", listeners,
-		 listeners == 1 ? "" : "s", connections, connections == 1 ? "" : "s");
+	if (flows > 0 && used > 0 && (size_t)used < size)
+		snprintf(text + used, size - (size_t)used, ", %" PRId64 " flow%s", flows,
+			 flows == 1 ? "" : "s");
 	return text;
 }
 
 static void
 log_listener(const char *name, const struct counters *sum)
 {
-	char closed[1024] = "", dropped[256] = "";
+	char closed[1024] = "", dropped[512] = "", flows[64] = "";
 	size_t used = 0;
 
+	if (sum->flows > 0)
+		snprintf(flows, sizeof flows, ", %" PRIu64 " flow%s open of %" PRIu64, sum->flows_open,
+			 sum->flows_open == 1 ? "" : "s", sum->flows);
 	for (unsigned i = 0; i < REASON_COUNT; i++)
 		if (sum->closed[i] > 0)
 			used += (size_t)snprintf(closed + used, sizeof closed - used, "%s %s %" PRIu64,
@@ -201,9 +208,9 @@ log_listener(const char *name, const struct counters *sum)
 						 used == 0 ? "; not answered:" : ",",
 						 datagram_drop_word(i), sum->datagrams_dropped[i]);
 	log_notice("%s: %" PRIu64 " open, %" PRIu64 " accepted, %" PRIu64 " bytes in, %" PRIu64
-		   " out, %" PRIu64 " datagrams in, %" PRIu64 " out%s%s",
+		   " out, %" PRIu64 " datagrams in, %" PRIu64 " out%s%s%s",
 		   name, sum->open, sum->accepted, sum->bytes_in, sum->bytes_out, sum->datagrams_in,
-		   sum->datagrams_out, closed, dropped);
+		   sum->datagrams_out, flows, closed, dropped);
 }
 
 void

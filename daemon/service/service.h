@@ -25,7 +25,7 @@ int service_apply(struct service *service, const struct config *config, struct c
 /* Starts the reactors' threads: 0, or -1 with errno. */
 int service_start(struct service *service);
 
-/* "3 listeners, 17 connections", in the words of a status line. Returns text. */
+/* "3 listeners, 17 connections" or "..., 5 flows", in the words of a status line. Returns text. */
 const char *service_status(struct service *service, char *text, size_t size);
 
 /* Logs one line a listener. */
