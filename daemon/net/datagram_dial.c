@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "net/datagram_socket.h"
 #include "net/reactor.h"
 
 struct datagram_dial {
@@ -14,20 +15,6 @@ struct datagram_dial {
 	const struct datagram_dial_calls *calls;
 	void *arg;
 };
-
-static int
-dial_bind(int fd, int family, const union peer_address *source)
-{
-	static const struct sockaddr unnamed = { .sa_family = AF_UNIX };
-
-	/* A server answers to a name: the system makes one up (unix(7)). */
-	if (family == AF_UNIX)
-		return bind(fd, &unnamed, sizeof unnamed.sa_family);
-	if (source == NULL || source->sa.sa_family == AF_UNSPEC)
-		return 0;
-	return bind(fd, &source->sa,
-		    source->sa.sa_family == AF_INET ? sizeof source->in : sizeof source->in6);
-}
 
 static void
 dial_ready(evutil_socket_t fd, short what, void *arg)
@@ -49,11 +36,9 @@ datagram_dial_new(struct reactor *reactor, const struct sockaddr_any *to,
 		  const struct datagram_dial_calls *calls, void *arg)
 {
 	struct datagram_dial *dial = calloc(1, sizeof *dial);
-	int family = to->u.sa.sa_family, error;
-	int fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int fd = datagram_socket_connect(to, source, NULL), error;
 
-	if (dial == NULL || fd < 0 || dial_bind(fd, family, source) < 0
-	    || connect(fd, &to->u.sa, to->length) < 0 || send(fd, bytes, length, MSG_NOSIGNAL) < 0) {
+	if (dial == NULL || fd < 0 || send(fd, bytes, length, MSG_NOSIGNAL) < 0) {
 		error = dial == NULL ? ENOMEM : errno;
 		goto fail;
 	}

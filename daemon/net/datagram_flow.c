@@ -13,14 +13,11 @@
 #include "net/factory.h"
 #include "net/limits.h"
 #include "net/listener.h"
-#include "net/socket_options.h"
 #include "net/tally.h"
 
 enum {
 	SWEEP_AT_ONCE = 512,	/* more would hold up others; the rest ends a tick later */
 	STOP_BATCHES = 64,	/* that are still delivered of one flow */
-	/* Evicted when the system has no local port left, of so many flows one: other programs need some, too. */
-	PORTS_SHARE = 64,
 };
 
 /* Flows that are logged at level info: a flood of made-up sources must not become one of lines. */
@@ -165,8 +162,7 @@ flow_end(struct datagram_flow *flow, enum reason reason)
 	datagram_port_leave(port);
 }
 
-/* Ends up to so many flows for another one: how many. */
-static unsigned
+unsigned
 flows_evict(struct datagram_flows *flows, unsigned count)
 {
 	unsigned evicted = 0;
@@ -350,95 +346,4 @@ datagram_flow_carry(struct datagram_flows *flows, struct datagram *datagram)
 	flow->last = datagram;
 	if (!flow->entry.held)
 		flow_queue(flow);
-}
-
-/* Whether a system call has failed because there are too many sockets. */
-static bool
-is_short(int error)
-{
-	switch (error) {
-	case EMFILE:
-	case ENFILE:
-	case ENOBUFS:
-	case ENOMEM:
-	case EAGAIN:		/* local ports, connect(2) */
-	case EADDRINUSE:	/* local ports, bind(2) */
-		return true;
-	default:
-		return false;
-	}
-}
-
-/* Binds a socket that is about to be connected, where that is needed: 0, or -1 with errno. */
-static int
-socket_bind(int fd, int family, const union peer_address *source)
-{
-	static const struct sockaddr unnamed = { .sa_family = AF_UNIX };
-
-	/* An upstream answers to a name: the system makes one up (unix(7)). */
-	if (family == AF_UNIX)
-		return bind(fd, &unnamed, sizeof unnamed.sa_family);
-	if (source == NULL || source->sa.sa_family == AF_UNSPEC)
-		return 0;
-	return bind(fd, &source->sa,
-		    source->sa.sa_family == AF_INET ? sizeof source->in : sizeof source->in6);
-}
-
-/* Makes and watches the socket: 0, or an errno. */
-static int
-flow_dial(struct datagram_flow *flow, const struct sockaddr_any *to)
-{
-	const struct listener_settings *settings = flow->port->rules.settings;
-	int family = to->u.sa.sa_family, error = 0;
-	int fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-	if (fd < 0)
-		return errno;
-	if (family != AF_UNIX)
-		socket_options_set_udp(fd, &settings->socket, family);
-	if (socket_bind(fd, family, flow->flows->settings.source) < 0
-	    || connect(fd, &to->u.sa, to->length) < 0)
-		error = errno;
-	else if (reactor_watch(flow->port->endpoint.reactor, &flow->event, fd, EV_READ | EV_PERSIST,
-			       flow_ready, flow)
-		 < 0)
-		error = ENOMEM;
-	if (error != 0)
-		close(fd);
-	return error;
-}
-
-/* Takes a descriptor of those that flows may have, if need be from other flows: whether there is one. */
-static bool
-take_descriptor(struct datagram_flow *flow)
-{
-	while (limits_take_flow(flow->port->limits) < 0)
-		if (flows_evict(flow->flows, 1) == 0)
-			return false;
-	return true;
-}
-
-int
-datagram_flow_connect(struct datagram_flow *flow, const struct sockaddr_any *to)
-{
-	struct datagram_flows *flows = flow->flows;
-	int error = EMFILE;
-
-	if (take_descriptor(flow)) {
-		error = flow_dial(flow, to);
-		if (is_short(error)
-		    && flows_evict(flows, (unsigned)flow_table_count(&flows->table) / PORTS_SHARE + 1) > 0)
-			error = flow_dial(flow, to);
-		if (error == 0) {
-			flow->connected = flow->just_connected = true;
-			flow->segment_max = to->u.sa.sa_family == AF_UNIX ? 0 : UINT16_MAX;
-			flow->answered = false;
-			return 0;
-		}
-		limits_leave_flow(flow->port->limits);
-	}
-	if (is_short(error))
-		flow->unsent = DROP_FULL;
-	errno = is_short(error) ? EMFILE : error;
-	return -1;
 }

@@ -1,4 +1,4 @@
-/* datagram_flow_private.h - a flow from within: for datagram_flow.c and datagram_flow_io.c only. */
+/* datagram_flow_private.h - a flow from within: for datagram_flow*.c only. */
 #ifndef TWINED_NET_DATAGRAM_FLOW_PRIVATE_H
 #define TWINED_NET_DATAGRAM_FLOW_PRIVATE_H
 
@@ -80,6 +80,9 @@ struct datagram_source flow_source(const struct datagram_flow *flow);
 
 /* Has what the flow has to send sent at the end of the batch; until then it is held. */
 void flow_queue(struct datagram_flow *flow);
+
+/* Ends up to so many flows for another one: how many. */
+unsigned flows_evict(struct datagram_flows *flows, unsigned count);
 
 /* Takes the flow's socket away and tells the protocol why. */
 void flow_refused(struct datagram_flow *flow, int error);
