@@ -69,7 +69,7 @@ acceptor_retry(void *arg)
 		acceptor_pause(acceptor, RETRY_MS);
 }
 
-/* A place is free that can be taken at once; those left on other reactors are found by the retry. */
+/* A place is free, and is taken at once; those left on other reactors are found by the retry. */
 static void
 acceptor_place_left(void *arg)
 {

@@ -49,8 +49,8 @@ consume(int fd, uint8_t *buffer, size_t length)
 }
 
 /*
- * Reads of a header what has come. What of it has been looked at is taken off the socket, so that the same
- * bytes never wake us twice; what is behind it stays there. BAD: *refusal and header->wrong say why.
+ * Reads of a header what has come. What of it has been looked at is taken off the socket, so that no
+ * byte wakes us twice; what is behind it stays there. BAD: *refusal and header->wrong say why.
  */
 static enum proxy_header_state
 receive(int fd, struct proxy_header *header, uint8_t *buffer, enum reason *refusal)
@@ -87,14 +87,16 @@ receive(int fd, struct proxy_header *header, uint8_t *buffer, enum reason *refus
 static void
 gone_deferred(struct deferred *deferred)
 {
-	struct arrival *arrival = (struct arrival *)((char *)deferred - offsetof(struct arrival, gone));
+	struct arrival *arrival =
+		(struct arrival *)((char *)deferred - offsetof(struct arrival, gone));
 	struct endpoint *endpoint = arrival->endpoint;
 
 	*arrival->link = arrival->next;
 	if (arrival->next != NULL)
 		arrival->next->link = arrival->link;
 	free(arrival);
-	if (endpoint->arrivals == NULL && endpoint->transports == NULL && endpoint->all_gone != NULL)
+	if (endpoint->arrivals == NULL && endpoint->transports == NULL
+	    && endpoint->all_gone != NULL)
 		endpoint->all_gone(endpoint);
 }
 
@@ -131,7 +133,8 @@ arrival_timed_out(void *arg)
 {
 	struct arrival *arrival = arg;
 
-	arrival->header.wrong = arrival->header.taken == 0 ? "none has come" : "a part of it has come";
+	arrival->header.wrong =
+		arrival->header.taken == 0 ? "none has come" : "a part of it has come";
 	arrival_end(arrival, REASON_PROXY_HEADER_TIMEOUT);
 }
 
@@ -144,7 +147,8 @@ arrival_wait(struct endpoint *endpoint, int fd, const union peer_address *peer,
 
 	if (arrival == NULL)
 		return -1;
-	if (reactor_watch(endpoint->reactor, &arrival->event, fd, EV_READ | EV_PERSIST, arrival_ready, arrival)
+	if (reactor_watch(endpoint->reactor, &arrival->event, fd, EV_READ | EV_PERSIST, arrival_ready,
+			  arrival)
 	    != 0) {
 		free(arrival);
 		errno = ENOMEM;
@@ -157,7 +161,8 @@ arrival_wait(struct endpoint *endpoint, int fd, const union peer_address *peer,
 	arrival->gone.fn = gone_deferred;
 	arrival->timeout.fn = arrival_timed_out;
 	arrival->timeout.arg = arrival;
-	reactor_set_deadline(endpoint->reactor, &arrival->timeout, reactor_now_ms() + ARRIVAL_TIMEOUT_MS);
+	reactor_set_deadline(endpoint->reactor, &arrival->timeout,
+			     reactor_now_ms() + ARRIVAL_TIMEOUT_MS);
 	arrival->next = endpoint->arrivals;
 	arrival->link = &endpoint->arrivals;
 	if (arrival->next != NULL)
@@ -169,12 +174,14 @@ arrival_wait(struct endpoint *endpoint, int fd, const union peer_address *peer,
 }
 
 void
-arrival_begin(struct endpoint *endpoint, int fd, const union peer_address *peer, arrival_ended_fn *ended)
+arrival_begin(struct endpoint *endpoint, int fd, const union peer_address *peer,
+	      arrival_ended_fn *ended)
 {
+	uint8_t *buffer = reactor_scratch(endpoint->reactor);
 	struct proxy_header header = { 0 };
 	enum reason refusal = REASON_COUNT;
 
-	if (receive(fd, &header, reactor_scratch(endpoint->reactor), &refusal) == PROXY_HEADER_MORE) {
+	if (receive(fd, &header, buffer, &refusal) == PROXY_HEADER_MORE) {
 		if (arrival_wait(endpoint, fd, peer, &header, ended) == 0)
 			return;
 		refusal = REASON_NO_RESOURCES;

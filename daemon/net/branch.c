@@ -1,4 +1,4 @@
-/* branch.c - what an acceptor has on one reactor: makes transports there of the connections it is given. */
+/* branch.c - what an acceptor has on one reactor: makes transports of the connections it is given. */
 #include "net/branch.h"
 
 #include <stdio.h>
@@ -42,7 +42,8 @@ branch_all_gone(struct endpoint *endpoint)
 static bool
 branch_count_peer(struct branch *branch, const union peer_address *peer)
 {
-	return branch->settings->max_connections_per_ip == 0 || limits_count_peer(branch->limits, peer) == 0;
+	return branch->settings->max_connections_per_ip == 0
+	       || limits_count_peer(branch->limits, peer) == 0;
 }
 
 /* A connection has gone: its place is free. */
@@ -65,8 +66,9 @@ branch_transport_gone(struct endpoint *endpoint, const struct transport *transpo
 }
 
 struct branch *
-branch_new(const struct port *port, const struct listener_settings *settings, struct factory *factory,
-	   struct limits *limits, struct tally *tally, struct reactor *reactor)
+branch_new(const struct port *port, const struct listener_settings *settings,
+	   struct factory *factory, struct limits *limits, struct tally *tally,
+	   struct reactor *reactor)
 {
 	const char *listener = factory_name(factory);
 	size_t size = strlen(listener) + 1 + strlen(port->text) + 1;
@@ -121,7 +123,7 @@ branch_refuse(struct branch *branch, int fd, const union peer_address *peer, enu
 		 reason_word(reason), why != NULL ? ": " : "", why != NULL ? why : "");
 }
 
-/* Whether the client, whoever that is in the end, may have a connection: REASON_COUNT, or why not. */
+/* Whether the client, who it is being known, may have a connection: REASON_COUNT, or why not. */
 static enum reason
 branch_check(struct branch *branch, const union peer_address *peer)
 {
@@ -143,17 +145,17 @@ branch_admit(struct branch *branch, const union peer_address *peer)
 	return prefix_list_has(proxies, peer) ? REASON_COUNT : REASON_DENIED;
 }
 
-/* Makes a transport of a connection that has been checked and counted. local as transport_new_carried. */
+/* Makes a transport of a connection that is checked and counted. local: see transport_new_carried. */
 static void
 branch_connect(struct branch *branch, int fd, const union peer_address *peer,
 	       const union peer_address *local)
 {
-	if (transport_new_carried(&branch->endpoint, factory_protocol(branch->endpoint.factory), fd, peer,
-				  local)
-	    != NULL)
+	struct endpoint *endpoint = &branch->endpoint;
+
+	if (transport_new_carried(endpoint, factory_protocol(endpoint->factory), fd, peer, local) != NULL)
 		return;
-	branch->endpoint.counters->accepted++;
-	branch->endpoint.counters->closed[REASON_NO_RESOURCES]++;
+	endpoint->counters->accepted++;
+	endpoint->counters->closed[REASON_NO_RESOURCES]++;
 	if (branch->settings->max_connections_per_ip != 0)
 		limits_uncount_peer(branch->limits, peer);
 	branch_leave_place(branch);
@@ -165,15 +167,16 @@ log_carried(const struct branch *branch, const union peer_address *proxy,
 {
 	char peer[ADDRESS_TEXT_MAX], source[ADDRESS_TEXT_MAX], destination[ADDRESS_TEXT_MAX];
 
-	log_debug("%s: %s: PROXY header: from %s to %s", branch->name, peer_format(ADDRESS_TCP, proxy, peer),
+	log_debug("%s: %s: PROXY header: from %s to %s", branch->name,
+		  peer_format(ADDRESS_TCP, proxy, peer),
 		  peer_format(ADDRESS_TCP, &header->source, source),
 		  peer_format(ADDRESS_TCP, &header->destination, destination));
 }
 
 /* A connection has sent its PROXY header, or will not. */
 static void
-branch_arrived(struct endpoint *endpoint, int fd, const union peer_address *proxy, enum reason refusal,
-	       const struct proxy_header *header)
+branch_arrived(struct endpoint *endpoint, int fd, const union peer_address *proxy,
+	       enum reason refusal, const struct proxy_header *header)
 {
 	struct branch *branch = (struct branch *)endpoint;
 	const union peer_address *peer = proxy, *local = NULL;

@@ -25,7 +25,7 @@ struct endpoint {
 	const struct socket_options *socket;	/* for sockets that are dialled; NULL: the system's */
 	struct counters *counters;
 	struct transport *transports;	/* all of them, those accepted and those dialled on behalf of them */
-	struct arrival *arrivals;	/* accepted, and no transports yet: they owe a PROXY header */
+	struct arrival *arrivals;	/* accepted ones that still owe their PROXY header */
 	/* An accepted transport has gone (after its connection_lost); may be NULL. */
 	void (*transport_gone)(struct endpoint *endpoint, const struct transport *transport);
 	/* The daemon stops: ends what is neither; may be NULL. It may leave the list in it. */

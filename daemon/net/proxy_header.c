@@ -1,4 +1,4 @@
-/* proxy_header.c - the PROXY protocol's header, versions 1 and 2: for whom a connection was made. */
+/* proxy_header.c - the header of the PROXY protocol, version 1 or 2: whose connection it is. */
 #include "net/proxy_header.h"
 
 #include <arpa/inet.h>
@@ -12,7 +12,8 @@
  *              signature | version:4 | family:4 | length | source, destination, their ports, TLVs
  *                        | command:4 | socket:4 |
  */
-static const uint8_t signature[12] = { '\r', '\n', '\r', '\n', 0, '\r', '\n', 'Q', 'U', 'I', 'T', '\n' };
+static const uint8_t signature[12] = { '\r', '\n', '\r', '\n', 0,   '\r',
+				       '\n', 'Q',  'U',  'I',  'T', '\n' };
 
 enum { FIXED = 16, ADDRESSES_V4 = 12, ADDRESSES_V6 = 36, ADDRESSES_UNIX = 216 };
 
@@ -85,9 +86,10 @@ write_v1(const union peer_address *source, const union peer_address *destination
 	 uint8_t bytes[static PROXY_HEADER_MAX])
 {
 	char from[INET6_ADDRSTRLEN], to[INET6_ADDRSTRLEN], line[PROXY_HEADER_MAX + 1];
-	int length = snprintf(line, sizeof line, "%s%s %s %s %u %u\r\n", preface, ipv4 ? "TCP4" : "TCP6",
-			      ip_text(source, ipv4, from), ip_text(destination, ipv4, to),
-			      ntohs(port_of(source)), ntohs(port_of(destination)));
+	int length = snprintf(line, sizeof line, "%s%s %s %s %u %u\r\n", preface,
+			      ipv4 ? "TCP4" : "TCP6", ip_text(source, ipv4, from),
+			      ip_text(destination, ipv4, to), ntohs(port_of(source)),
+			      ntohs(port_of(destination)));
 
 	memcpy(bytes, line, (size_t)length);
 	return (size_t)length;
@@ -136,8 +138,8 @@ write_local(int version, uint8_t bytes[static PROXY_HEADER_MAX])
 }
 
 size_t
-proxy_header_write(int version, const union peer_address *source, const union peer_address *destination,
-		   uint8_t bytes[static PROXY_HEADER_MAX])
+proxy_header_write(int version, const union peer_address *source,
+		   const union peer_address *destination, uint8_t bytes[static PROXY_HEADER_MAX])
 {
 	bool ipv4;
 
@@ -179,7 +181,8 @@ line_is_unknown(const struct proxy_header *header)
 	const uint8_t *protocol = header->begin + sizeof preface - 1;
 	const uint8_t *behind = protocol + sizeof unknown - 1;
 
-	return memcmp(protocol, unknown, sizeof unknown - 1) == 0 && (*behind == ' ' || *behind == '\r');
+	return memcmp(protocol, unknown, sizeof unknown - 1) == 0
+	       && (*behind == ' ' || *behind == '\r');
 }
 
 /* Reads the whole line of version 1: NULL, or what is wrong. */
@@ -197,7 +200,9 @@ line_parse(struct proxy_header *header)
 		return "a NUL in its line";
 	for (size_t i = 0; i < 5; i++)
 		fields[i] = strsep(&rest, " ");
-	family = strcmp(fields[0], "TCP4") == 0 ? AF_INET : strcmp(fields[0], "TCP6") == 0 ? AF_INET6 : 0;
+	family = strcmp(fields[0], "TCP4") == 0	  ? AF_INET
+		 : strcmp(fields[0], "TCP6") == 0 ? AF_INET6
+						  : 0;
 	if (family == 0)
 		return "another protocol than TCP4, TCP6 and UNKNOWN";
 	if (fields[4] == NULL || rest != NULL)
@@ -252,7 +257,11 @@ crc32c(uint32_t crc, uint8_t byte)
 static const char *
 fixed_check(struct proxy_header *header)
 {
-	static const uint32_t lengths[FAMILY_COUNT] = { 0, ADDRESSES_V4, ADDRESSES_V6, ADDRESSES_UNIX };
+	static const uint32_t lengths[FAMILY_COUNT] = {
+		[FAMILY_V4] = ADDRESSES_V4,
+		[FAMILY_V6] = ADDRESSES_V6,
+		[FAMILY_UNIX] = ADDRESSES_UNIX,
+	};
 	unsigned command = header->begin[12], family = header->begin[13] >> 4;
 	unsigned socket_type = header->begin[13] & 15;
 

@@ -1,6 +1,6 @@
 /*
- * fuzz_proxy_header.c - feeds PROXY headers in pieces: what is read is what a second, simple reader finds
- * that has all the bytes at once. The first byte of an input says how the rest is cut.
+ * fuzz_proxy_header.c - feeds PROXY headers in pieces: what is read is what a second, simple reader
+ * finds that has all the bytes at once. The first byte of an input says how the rest is cut.
  */
 #include <arpa/inet.h>
 #include <stdint.h>
@@ -33,28 +33,27 @@ checksum_of(const uint8_t *bytes, size_t length)
 	return ~crc;
 }
 
-/* "1.2.3.4" or "::1", and a port, from the fields of a line; the line must be what they are printed as. */
+/* "1.2.3.4" or "::1", and a port, from the fields of a line; the port must be printed as it stands. */
 static bool
 simple_address(int family, const char *text, const char *port, union peer_address *address)
 {
 	char again[12];
 
+	void *bytes = family == AF_INET ? (void *)&address->in.sin_addr : &address->in6.sin6_addr;
+
 	memset(address, 0, sizeof *address);
 	address->sa.sa_family = (sa_family_t)family;
 	address->in.sin_port = htons((uint16_t)strtoul(port, NULL, 10));
 	snprintf(again, sizeof again, "%u", ntohs(address->in.sin_port));
-	if (strcmp(again, port) != 0)
-		return false;
-	return inet_pton(family, text,
-			 family == AF_INET ? (void *)&address->in.sin_addr : &address->in6.sin6_addr)
-	       == 1;
+	return strcmp(again, port) == 0 && inet_pton(family, text, bytes) == 1;
 }
 
 static struct verdict
 simple_line(const uint8_t *bytes, size_t length)
 {
 	struct verdict verdict = { .state = PROXY_HEADER_BAD };
-	char text[108] = "", protocol[8], from[108], to[108], from_port[108], to_port[108], again[200];
+	char text[108] = "", again[200];
+	char protocol[8], from[108], to[108], from_port[108], to_port[108];
 	const uint8_t *end = memmem(bytes, length < 107 ? length : 107, "\r\n", 2);
 	bool unknown = length > 13 && memcmp(bytes, "PROXY UNKNOWN", 13) == 0
 		       && (bytes[13] == ' ' || bytes[13] == '\r');
@@ -63,8 +62,9 @@ simple_line(const uint8_t *bytes, size_t length)
 	if (memcmp(bytes, "PROXY ", length < 6 ? length : 6) != 0)
 		return verdict;
 	/* But for UNKNOWN, a CR and a LF stand together and nowhere else. */
-	for (size_t i = 0; !unknown && i < length && i < 107 && (end == NULL || bytes + i < end); i++)
-		if ((bytes[i] == '\n') || (bytes[i] == '\r' && i + 1 < length && i + 1 < 107))
+	length = length < 107 ? length : 107;
+	for (size_t i = 0; !unknown && i < length && (end == NULL || bytes + i < end); i++)
+		if (bytes[i] == '\n' || (bytes[i] == '\r' && i + 1 < length))
 			return verdict;
 	if (end == NULL) {
 		verdict.state = length < 107 ? PROXY_HEADER_MORE : PROXY_HEADER_BAD;
@@ -76,12 +76,16 @@ simple_line(const uint8_t *bytes, size_t length)
 		return verdict;
 	}
 	memcpy(text, bytes, verdict.length - 2);
-	if (sscanf(text, "PROXY %7s %107s %107s %107s %107s", protocol, from, to, from_port, to_port) != 5)
+	if (sscanf(text, "PROXY %7s %107s %107s %107s %107s", protocol, from, to, from_port, to_port)
+	    != 5)
 		return verdict;
-	snprintf(again, sizeof again, "PROXY %s %s %s %s %s", protocol, from, to, from_port, to_port);
+	snprintf(again, sizeof again, "PROXY %s %s %s %s %s", protocol, from, to, from_port,
+		 to_port);
 	if (strcmp(again, text) != 0 || strlen(text) != verdict.length - 2)
 		return verdict;
-	family = strcmp(protocol, "TCP4") == 0 ? AF_INET : strcmp(protocol, "TCP6") == 0 ? AF_INET6 : 0;
+	family = strcmp(protocol, "TCP4") == 0	 ? AF_INET
+		 : strcmp(protocol, "TCP6") == 0 ? AF_INET6
+						 : 0;
 	if (family == 0 || !simple_address(family, from, from_port, &verdict.source)
 	    || !simple_address(family, to, to_port, &verdict.destination))
 		return verdict;
@@ -90,7 +94,7 @@ simple_line(const uint8_t *bytes, size_t length)
 	return verdict;
 }
 
-/* Walks the TLVs up to the end: false if they are none. *checksum becomes the place of theirs, 0: none. */
+/* Walks the TLVs up to the end: false if they are none. *checksum: the place of theirs, 0: none. */
 static bool
 simple_tlvs(const uint8_t *bytes, size_t at, size_t end, size_t *checksum)
 {
@@ -191,7 +195,8 @@ same_address(const union peer_address *a, union peer_address *b)
 
 /* Reads pieces of so many bytes at most, each in memory of its own. */
 static enum proxy_header_state
-read_pieces(struct proxy_header *header, const uint8_t *bytes, size_t length, size_t piece, size_t *taken)
+read_pieces(struct proxy_header *header, const uint8_t *bytes, size_t length, size_t piece,
+	    size_t *taken)
 {
 	enum proxy_header_state state = PROXY_HEADER_MORE;
 
@@ -216,11 +221,11 @@ static void
 write_again(const struct proxy_header *header)
 {
 	for (int version = 1; version <= 2; version++) {
+		const union peer_address *source = header->carried ? &header->source : NULL;
 		uint8_t bytes[PROXY_HEADER_MAX];
 		struct proxy_header again = { 0 };
-		size_t length = proxy_header_write(version, header->carried ? &header->source : NULL,
-						   &header->destination, bytes),
-		       taken;
+		size_t length = proxy_header_write(version, source, &header->destination, bytes);
+		size_t taken;
 
 		if (length > sizeof bytes
 		    || proxy_header_read(&again, bytes, length, &taken) != PROXY_HEADER_DONE
@@ -245,7 +250,8 @@ mend_checksum(uint8_t *bytes, size_t length)
 		return;
 	verdict.length = 16 + ((size_t)bytes[14] << 8 | bytes[15]);
 	if (verdict.length > length
-	    || !simple_tlvs(bytes, 16 + sizes[bytes[13] >> 4], verdict.length, &checksum) || checksum == 0)
+	    || !simple_tlvs(bytes, 16 + sizes[bytes[13] >> 4], verdict.length, &checksum)
+	    || checksum == 0)
 		return;
 	memset(bytes + checksum, 0, 4);
 	right = htonl(checksum_of(bytes, verdict.length));

@@ -1,4 +1,4 @@
-/* test_proxy_header.c - PROXY headers: written to the byte, read in any pieces, refused when they are wrong. */
+/* test_proxy_header.c - PROXY headers: written to the byte, read in any pieces, refused if wrong. */
 #include "net/proxy_header.h"
 
 #include <arpa/inet.h>
@@ -115,7 +115,7 @@ feed(struct proxy_header *header, const uint8_t *bytes, size_t length, size_t *t
 	return state;
 }
 
-/* Reads pieces of so many bytes, the first one of another size, up to the end of it or of the bytes. */
+/* Reads pieces of so many bytes, the first one of another size, up to the end of header or bytes. */
 static enum proxy_header_state
 read_pieces(struct proxy_header *header, const struct bytes *bytes, size_t first, size_t piece,
 	    size_t *taken)
@@ -136,8 +136,8 @@ read_pieces(struct proxy_header *header, const struct bytes *bytes, size_t first
 }
 
 /*
- * However the bytes are cut, the same comes out: the state, what is named or what is wrong, and how many
- * of them are the header's.
+ * However the bytes are cut, the same comes out: the state, what is named or what is wrong, and how
+ * many of them are the header's.
  */
 static enum proxy_header_state
 read_everyhow(struct proxy_header *header, const struct bytes *bytes, size_t *taken)
@@ -151,8 +151,8 @@ read_everyhow(struct proxy_header *header, const struct bytes *bytes, size_t *ta
 
 			if (small && first > 600)
 				continue;	/* byte by byte from the start is enough of those */
-			assert_int_equal(read_pieces(&other, bytes, first, small ? 1 : bytes->length,
-						     &other_taken),
+			assert_int_equal(read_pieces(&other, bytes, first,
+						     small ? 1 : bytes->length, &other_taken),
 					 state);
 			assert_int_equal(other_taken, *taken);
 			assert_int_equal(other.carried, header->carried);
@@ -237,7 +237,8 @@ static void
 version_1_is_written(void **state)
 {
 	union peer_address a = ip("192.0.2.1", 1), b = ip("255.255.255.255", 65535);
-	union peer_address c = ip("2001:db8::1", 0), d = ip("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 443);
+	union peer_address c = ip("2001:db8::1", 0);
+	union peer_address d = ip("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 443);
 	union peer_address mapped = ip("::ffff:192.0.2.7", 9), compatible = ip("::192.0.2.7", 9);
 	union peer_address unix_peer = { 0 };
 	const char *text;
@@ -286,9 +287,10 @@ version_2_is_written(void **state)
 static void
 what_is_written_is_read(void **state)
 {
-	static const char *const texts[] = { "192.0.2.1", "0.0.0.0", "255.255.255.255", "2001:db8::1", "::",
-					     "fe80::1:2:3:4",
-					     "1111:2222:3333:4444:5555:6666:7777:8888" };
+	static const char *const texts[] = {
+		"192.0.2.1", "0.0.0.0", "255.255.255.255", "2001:db8::1", "::", "fe80::1:2:3:4",
+		"1111:2222:3333:4444:5555:6666:7777:8888",
+	};
 	static const unsigned ports[] = { 0, 1, 80, 65535 };
 	enum { COUNT = sizeof texts / sizeof texts[0] };
 
@@ -297,7 +299,8 @@ what_is_written_is_read(void **state)
 		for (unsigned i = 0; i < COUNT * COUNT; i++) {
 			const char *from = texts[i / COUNT], *to = texts[i % COUNT];
 			unsigned from_port = ports[i % 4], to_port = ports[i / 4 % 4];
-			union peer_address source = ip(from, from_port), destination = ip(to, to_port);
+			union peer_address source = ip(from, from_port);
+			union peer_address destination = ip(to, to_port);
 
 			line.length = proxy_header_write(version, &source, &destination, line.at);
 			assert_reads(&line, from, from_port, to, to_port);
@@ -309,17 +312,18 @@ static void
 lines_are_read(void **state)
 {
 	(void)state;
-	assert_reads(of("PROXY TCP4 192.0.2.1 192.0.2.2 1000 80\r\n"), "192.0.2.1", 1000, "192.0.2.2", 80);
-	assert_reads(of("PROXY TCP4 0.0.0.0 255.255.255.255 0 65535\r\n"), "0.0.0.0", 0, "255.255.255.255",
-		     65535);
+	assert_reads(of("PROXY TCP4 192.0.2.1 192.0.2.2 1000 80\r\n"), "192.0.2.1", 1000, "192.0.2.2",
+		     80);
+	assert_reads(of("PROXY TCP4 0.0.0.0 255.255.255.255 0 65535\r\n"), "0.0.0.0", 0,
+		     "255.255.255.255", 65535);
 	assert_reads(of("PROXY TCP6 2001:DB8::a ::1 1 2\r\n"), "2001:db8::a", 1, "::1", 2);
 	assert_reads(of("PROXY TCP6 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff "
 			"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n"),
 		     "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 65535,
 		     "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 65535);
 	/* A mapped address is the IPv4 address it stands for, however it is written. */
-	assert_reads(of("PROXY TCP6 ::ffff:192.0.2.1 ::ffff:c000:202 1 2\r\n"), "192.0.2.1", 1, "192.0.2.2",
-		     2);
+	assert_reads(of("PROXY TCP6 ::ffff:192.0.2.1 ::ffff:c000:202 1 2\r\n"), "192.0.2.1", 1,
+		     "192.0.2.2", 2);
 }
 
 static void
@@ -447,7 +451,7 @@ binary_addresses_are_read(void **state)
 	uint8_t addresses[216];
 
 	(void)state;
-	for (uint8_t socket_type = 1; socket_type <= 2; socket_type++) {	/* stream, datagram */
+	for (uint8_t socket_type = 1; socket_type <= 2; socket_type++) { /* stream, datagram */
 		begin(bytes, 0x21, 0x10 | socket_type, sizeof tcp4);
 		add(bytes, tcp4, sizeof tcp4);
 		assert_reads(bytes, "192.0.2.1", 1000, "192.0.2.2", 80);
@@ -475,7 +479,8 @@ binary_addresses_are_read(void **state)
 static void
 headers_that_name_nobody_are_skipped(void **state)
 {
-	static const uint8_t families[] = { 0x00, 0x01, 0x11, 0x12, 0x21, 0x31, 0x10, 0x20, 0x4f, 0xff };
+	static const uint8_t families[] = { 0x00, 0x01, 0x11, 0x12, 0x21,
+					    0x31, 0x10, 0x20, 0x4f, 0xff };
 	struct bytes *bytes = calloc(1, sizeof *bytes);
 	uint8_t block[300];
 
@@ -510,7 +515,7 @@ tlvs_are_skipped(void **state)
 	add(bytes, tcp4, sizeof tcp4);
 	add_tlv(bytes, 0x01, "h2", 2);
 	add_tlv(bytes, 0x04, "", 0);
-	add_tlv(bytes, 0x04, "\x03\0\x04\xff\xff\xff", 6);	/* a NOOP that looks like a checksum */
+	add_tlv(bytes, 0x04, "\x03\0\x04\xff\xff\xff", 6); /* a NOOP that looks like a checksum */
 	add_tlv(bytes, 0x20, ssl, sizeof ssl);
 	add_tlv(bytes, 0xff, "", 0);
 	assert_reads(bytes, "192.0.2.1", 1000, "192.0.2.2", 80);
@@ -598,9 +603,11 @@ tlvs_that_are_wrong_are_bad(void **state)
 		assert_bad(bytes, "a TLV that is cut short");
 	}
 	for (size_t length = 3; length < 65536; length = length * 2 + 1) {
+		const uint8_t longer[5] = { 0x04, (uint8_t)(length >> 8), (uint8_t)length };
+
 		begin(bytes, 0x21, 0x11, sizeof tcp4 + 5);
 		add(bytes, tcp4, sizeof tcp4);
-		add(bytes, (const uint8_t[]){ 0x04, (uint8_t)(length >> 8), (uint8_t)length, 0, 0 }, 5);
+		add(bytes, longer, sizeof longer);
 		assert_bad(bytes, "a TLV that is longer than the header");
 	}
 	for (size_t length = 0; length < 8; length++) {
@@ -623,7 +630,8 @@ static void
 a_checksum_must_be_right(void **state)
 {
 	/* As HAProxy 2.6 has sent it. */
-	static const char sent[] = SIGNATURE "\x21\x11\0\x16\x7f\0\0\x01\x7f\0\0\x01\xc6\x62\x44\x05"
+	static const char sent[] = SIGNATURE "\x21\x11\0\x16"
+					     "\x7f\0\0\x01\x7f\0\0\x01\xc6\x62\x44\x05"
 					     "\x03\0\x04\xc4\x0e\xdeR\x05\0";
 	struct bytes *bytes = calloc(1, sizeof *bytes);
 
