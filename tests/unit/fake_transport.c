@@ -305,6 +305,14 @@ transport_new(struct endpoint *endpoint, const struct protocol *protocol, int fd
 	return NULL;
 }
 
+struct transport *
+transport_new_carried(struct endpoint *endpoint, const struct protocol *protocol, int fd,
+		      const union peer_address *peer, const union peer_address *local)
+{
+	(void)local;
+	return transport_new(endpoint, protocol, fd, peer);
+}
+
 /* Weak: a test that also links the reactor defers to that one. */
 __attribute__((weak)) void
 reactor_defer(struct reactor *reactor, struct deferred *deferred)
