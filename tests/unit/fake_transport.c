@@ -327,6 +327,13 @@ reactor_defer(struct reactor *reactor, struct deferred *deferred)
 	*end = deferred;
 }
 
+__attribute__((weak)) void
+reactor_call_wait(struct reactor *reactor, void (*fn)(void *arg), void *arg)
+{
+	(void)reactor;
+	fn(arg);
+}
+
 void
 fake_turn(void)
 {
