@@ -151,6 +151,73 @@ a_network_has_so_many_connections(void **state)
 	connection_budget_free(budget);
 }
 
+/* Takes flows until there are no more, or so many: how many. */
+static int64_t
+take_flows(struct limits *limits, int64_t most)
+{
+	int64_t taken = 0;
+
+	while (taken < most && limits_take_flow(limits) == 0)
+		taken++;
+	return taken;
+}
+
+static void
+leave_flows(struct limits *limits, int64_t count)
+{
+	for (; count > 0; count--)
+		limits_leave_flow(limits);
+}
+
+static void
+flows_get_half_of_the_descriptors_and_each_listener_a_share(void **state)
+{
+	struct listener_settings settings = { 0 };
+	struct connection_budget *budget = connection_budget_new();
+	struct limits *flood = limits_new(&settings, budget, 1);
+	struct limits *other = limits_new(&settings, budget, 1);
+	int64_t connections = 0;
+
+	(void)state;
+	connection_budget_set(budget, 0, 800);
+	/* Of the half that flows get, the last quarter is divided: 400 - 100, and then the share of one. */
+	assert_int_equal(take_flows(flood, 1000), 300);
+	assert_int_equal(take_flows(other, 1000), 50);
+	assert_int_equal(connection_budget_flows(budget), 350);
+	while (connections < 1000 && limits_take_place(flood) == 0)
+		connections++;
+	assert_int_equal(connections, 450);
+	assert_int_equal(connection_budget_taken(budget), 450);
+	leave_flows(flood, 300);
+	leave_flows(other, 50);
+	assert_int_equal(connection_budget_flows(budget), 0);
+	for (; connections > 0; connections--)
+		limits_leave_place(flood);
+	limits_unref(flood);
+	limits_unref(other);
+	connection_budget_free(budget);
+}
+
+static void
+a_few_flows_there_may_be_whatever_connections_have_taken(void **state)
+{
+	struct listener_settings settings = { 0 };
+	struct connection_budget *budget = connection_budget_new();
+	struct limits *limits = limits_new(&settings, budget, 1);
+
+	(void)state;
+	connection_budget_set(budget, 0, 100);
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(limits_take_place(limits), 0);
+	assert_int_equal(limits_take_place(limits), -1);
+	assert_int_equal(take_flows(limits, 100), 8);
+	leave_flows(limits, 8);
+	for (int i = 0; i < 100; i++)
+		limits_leave_place(limits);
+	limits_unref(limits);
+	connection_budget_free(budget);
+}
+
 static void
 made_up_sources_give_nobody_a_fresh_burst(void **state)
 {
@@ -182,6 +249,8 @@ main(void)
 		cmocka_unit_test(networks_are_hosts_in_ipv4_and_64_bits_in_ipv6),
 		cmocka_unit_test(places_are_the_listeners_the_daemons_and_the_descriptors),
 		cmocka_unit_test(a_network_has_so_many_connections),
+		cmocka_unit_test(flows_get_half_of_the_descriptors_and_each_listener_a_share),
+		cmocka_unit_test(a_few_flows_there_may_be_whatever_connections_have_taken),
 		cmocka_unit_test(made_up_sources_give_nobody_a_fresh_burst),
 	};
 
