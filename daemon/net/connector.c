@@ -92,7 +92,7 @@ note_failure(struct connector *connector, size_t index, const char *step, int er
 {
 	const struct sockaddr_any *address = address_at(connector, index);
 	enum address_kind kind = address->u.sa.sa_family == AF_UNIX ? ADDRESS_UNIX : ADDRESS_TCP;
-	enum log_level level = connector->dial.is_check ? LEVEL_DEBUG : LEVEL_INFO;
+	enum log_level level = connector->dial.quiet ? LEVEL_DEBUG : LEVEL_INFO;
 	char text[ADDRESS_TEXT_MAX];
 
 	if (log_enabled(level))

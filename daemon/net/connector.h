@@ -34,7 +34,7 @@ struct dial {
 	 * family 0: any.
 	 */
 	const union peer_address *source;
-	bool is_check;			/* a failure is no event of its own: it is told at level debug */
+	bool quiet;			/* a failure, as of a check or a retry, is told at level debug only */
 	/*
 	 * The transport is made, its protocol's connection_made has been called, index says which address
 	 * it was. It may be NULL: no memory.

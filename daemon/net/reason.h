@@ -10,6 +10,7 @@
 	X(SESSION_TIMEOUT, "session_timeout")	/* a flow of datagrams */                         \
 	X(WRITE_TIMEOUT, "write_timeout")       \
 	X(LINGER_TIMEOUT, "linger_timeout")     \
+	X(HALF_CLOSE_TIMEOUT, "half_close_timeout") \
 	X(CONNECT_TIMEOUT, "connect_timeout")   \
 	X(UPSTREAM_REFUSED, "upstream_refused") \
 	X(UPSTREAM_RESET, "upstream_reset")     \

@@ -190,7 +190,7 @@ inquiry_dial(struct inquiry *inquiry, size_t first)
 		.count = inquiry->places->count,
 		.first = first,
 		.source = &inquiry->settings->bind,
-		.is_check = true,
+		.quiet = true,
 		.connected = inquiry_connected,
 		.failed = inquiry_refused,
 		.arg = inquiry,

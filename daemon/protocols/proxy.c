@@ -1,155 +1,66 @@
-/* proxy.c - carries bytes to an upstream address and back, with half-closes and resets as they come. */
-#include <errno.h>
-#include <stdatomic.h>
-#include <stdlib.h>
-#include <string.h>
+/* proxy.c - carries bytes to an upstream and back, with half-closes and resets as they come. */
+#include <stddef.h>
 
-#include "base/log.h"
 #include "net/address.h"
-#include "net/connector.h"
 #include "net/factory.h"
 #include "net/protocol.h"
+#include "net/proxy_header.h"
 #include "net/transport.h"
+#include "protocols/proxy_datagram.h"
+#include "protocols/proxy_factory.h"
 #include "protocols/proxy_settings.h"
+#include "protocols/proxy_way.h"
 #include "protocols/registry.h"
+#include "protocols/upstreams.h"
 
 static const struct option_default proxy_defaults[] = {
 	{ "idle_timeout", "1h" },
 	{ 0 },
 };
 
-/* What all connections of a listener dial: every address of every upstream, in their order. */
-struct upstreams {
-	struct sockaddr_any *addresses;
-	size_t count;
-	atomic_size_t next;
-};
-
 /* The state of both transports of a pair: the client's and the upstream's. */
 struct proxy_side {
 	struct transport *other;	/* NULL: not yet, or no longer */
-	struct connector *connector;	/* the client's side, while dialling */
+	union {
+		struct way *way;		/* the client's, until there is an upstream */
+		struct upstream *upstream;	/* the upstream's: which one it is */
+	};
 };
 
 static const struct protocol upstream_protocol;
 
-static int
-upstreams_add(struct upstreams *upstreams, const struct sockaddr_any *found, size_t count)
+/* Tells an upstream, before anything else, for whom this is. */
+static void
+send_proxy_header(struct transport *client, struct transport *upstream, enum send_proxy version)
 {
-	struct sockaddr_any *addresses =
-		realloc(upstreams->addresses, (upstreams->count + count) * sizeof *addresses);
+	uint8_t header[PROXY_HEADER_MAX];
+	union peer_address local;
 
-	if (addresses == NULL)
-		return -1;
-	memcpy(addresses + upstreams->count, found, count * sizeof *found);
-	upstreams->addresses = addresses;
-	upstreams->count += count;
-	return 0;
+	transport_local(client, &local);
+	transport_write(upstream, header,
+			proxy_header_write(version == SEND_PROXY_V1 ? 1 : 2, transport_peer(client), &local,
+					   header));
 }
 
 static void
-proxy_factory_lost(struct factory *factory)
+proxy_arrived(struct transport *client, struct transport *transport, struct upstream *upstream)
 {
-	struct upstreams *upstreams = factory_shared(factory);
+	const struct proxy_settings *settings = transport_settings(client);
+	struct proxy_side *near = transport_state(client), *far = transport_state(transport);
 
-	if (upstreams != NULL)
-		free(upstreams->addresses);
-	free(upstreams);
-}
-
-static int
-proxy_factory_made(struct factory *factory)
-{
-	const struct proxy_settings *settings = factory_settings(factory);
-	struct upstreams *upstreams = calloc(1, sizeof *upstreams);
-
-	if (upstreams == NULL)
-		return -1;
-	factory_set_shared(factory, upstreams);
-	for (size_t i = 0; i < settings->upstream.count; i++) {
-		const struct address *address = &settings->upstream.items[i].address;
-		struct sockaddr_any *found = NULL;
-		size_t count = 0;
-		const char *error = address_resolve(address, &found, &count);
-
-		if (error != NULL) {
-			/* The others may do; a later look-up may find it. */
-			log_warning("%s: upstream %s: %s", factory_name(factory), address->text, error);
-			continue;
-		}
-		if (upstreams_add(upstreams, found, count) < 0) {
-			free(found);
-			proxy_factory_lost(factory);
-			errno = ENOMEM;
-			return -1;
-		}
-		free(found);
-	}
-	return 0;
-}
-
-/* The reason for a client when its upstream was lost. */
-static enum reason
-reason_for_client(enum reason reason)
-{
-	return reason == REASON_PEER_RESET ? REASON_UPSTREAM_RESET : reason;
-}
-
-static void
-upstream_connected(void *arg, struct transport *upstream, size_t index)
-{
-	struct transport *client = arg;
-	struct proxy_side *side = transport_state(client), *other;
-
-	(void)index;
-	side->connector = NULL;
-	if (upstream == NULL) {
-		transport_abort(client, REASON_NO_RESOURCES);
-		return;
-	}
-	other = transport_state(upstream);
-	side->other = upstream;
-	other->other = client;
-	transport_resume(client);
-}
-
-static void
-upstream_failed(void *arg, int error)
-{
-	struct transport *client = arg;
-	struct proxy_side *side = transport_state(client);
-
-	side->connector = NULL;
-	/* A reset, so that the client learns what connecting itself would have told it. */
-	transport_abort(client, error == ETIMEDOUT				? REASON_CONNECT_TIMEOUT
-				: error == ENOMEM || error == EMFILE || error == ENFILE ? REASON_NO_RESOURCES
-											: REASON_UPSTREAM_REFUSED);
+	near->other = transport;
+	far->other = client;
+	far->upstream = upstream;
+	if (settings->send_proxy != SEND_PROXY_NO)
+		send_proxy_header(client, transport, (enum send_proxy)settings->send_proxy);
 }
 
 static void
 proxy_connection_made(struct transport *client)
 {
-	const struct proxy_settings *settings = transport_settings(client);
-	struct upstreams *upstreams = factory_shared(transport_factory(client));
 	struct proxy_side *side = transport_state(client);
-	struct dial dial = {
-		.addresses = upstreams->addresses,
-		.count = upstreams->count,
-		.timeout_ms = settings->connect_timeout_ms,
-		.connected = upstream_connected,
-		.failed = upstream_failed,
-		.arg = client,
-	};
 
-	if (upstreams->count == 0) {
-		transport_abort(client, REASON_UPSTREAM_REFUSED);
-		return;
-	}
-	dial.first = atomic_fetch_add_explicit(&upstreams->next, 1, memory_order_relaxed)
-		     % upstreams->count;
-	side->connector = connector_dial(transport_endpoint(client), &upstream_protocol, &dial);
-	if (side->connector != NULL)
-		transport_pause(client);
+	way_begin(&side->way, client, &upstream_protocol, proxy_arrived);
 }
 
 /* Sends on what one side has sent, and reads no more from it than the other side takes. */
@@ -174,15 +85,71 @@ proxy_drained(struct transport *transport)
 		transport_resume(side->other);
 }
 
+/* The end is passed on. The other side, unless it has ended too, may now be silent for less long. */
 static void
 proxy_read_ended(struct transport *transport)
 {
+	const struct proxy_settings *settings = transport_settings(transport);
 	struct proxy_side *side = transport_state(transport);
+	int64_t idle_ms, half_close_ms = settings->half_close_timeout_ms;
 
-	if (side->other != NULL)
-		transport_end_write(side->other);
-	else
+	if (side->other == NULL) {
 		transport_end_write(transport);
+		return;
+	}
+	transport_end_write(side->other);
+	idle_ms = transport_idle_timeout(side->other);
+	if (half_close_ms != 0 && (idle_ms == 0 || half_close_ms < idle_ms)
+	    && !transport_peer_has_ended(side->other))
+		transport_set_idle_timeout(side->other, half_close_ms);
+}
+
+/* Takes a pair apart: returns what was the other side, NULL when there is none. */
+static struct transport *
+proxy_part(struct transport *transport)
+{
+	struct proxy_side *side = transport_state(transport), *far;
+	struct transport *other = side->other;
+
+	if (other == NULL)
+		return NULL;
+	far = transport_state(other);
+	side->other = far->other = NULL;
+	return other;
+}
+
+/* A side that has ended waits for what will never come: a reset tells it so. */
+static void
+end_silent_side(struct transport *transport, enum reason reason)
+{
+	if (transport_pending(transport) > 0)
+		transport_abort(transport, reason);
+	else if (transport_peer_has_ended(transport))
+		transport_reset(transport, reason);
+	else
+		transport_lose(transport, reason);
+}
+
+/* A pair is silent when both of its sides are. */
+static void
+proxy_silent(struct transport *transport)
+{
+	const struct proxy_settings *settings = transport_settings(transport);
+	struct proxy_side *side = transport_state(transport);
+	int64_t idle_ms = transport_idle_timeout(transport);
+	enum reason reason = REASON_IDLE_TIMEOUT;
+	struct transport *other;
+
+	if (side->other != NULL && !transport_is_silent(side->other, idle_ms)) {
+		transport_set_idle_timeout(transport, idle_ms);
+		return;
+	}
+	other = proxy_part(transport);
+	if (other != NULL && transport_peer_has_ended(other) && idle_ms == settings->half_close_timeout_ms)
+		reason = REASON_HALF_CLOSE_TIMEOUT;
+	end_silent_side(transport, reason);
+	if (other != NULL)
+		end_silent_side(other, reason);
 }
 
 /*
@@ -194,7 +161,11 @@ proxy_stopping(struct transport *client)
 {
 	struct proxy_side *side = transport_state(client);
 
-	if (side->other == NULL)
+	if (side->other != NULL)
+		return;
+	if (side->way != NULL)
+		way_stop(side->way);
+	else
 		transport_reset(client, REASON_SHUTDOWN);
 }
 
@@ -206,30 +177,27 @@ upstream_stopping(struct transport *upstream)
 
 /* One of the two has gone: the other learns how. */
 static void
-proxy_part(struct transport *transport, enum reason reason, enum reason reason_for_other)
+proxy_pass_loss(struct transport *transport, enum reason reason, enum reason reason_for_other)
 {
-	struct proxy_side *side = transport_state(transport), *other;
+	struct transport *other = proxy_part(transport);
 
-	if (side->other == NULL)
+	if (other == NULL)
 		return;
-	other = transport_state(side->other);
-	other->other = NULL;
 	switch (reason) {
 	case REASON_PEER_CLOSED:
 		/* It has ended both ways in order; what the other is still owed is on its way. */
-		transport_lose(side->other, reason);
+		transport_lose(other, reason);
 		break;
-	case REASON_IDLE_TIMEOUT:
 	case REASON_SHUTDOWN:
 	case REASON_DONE:
 	case REASON_LINGER_TIMEOUT:
-		transport_lose(side->other, reason_for_other);
+		transport_lose(other, reason_for_other);
 		break;
 	case REASON_PEER_RESET:
-		transport_reset(side->other, reason_for_other);
+		transport_reset(other, reason_for_other);
 		break;
 	default:
-		transport_abort(side->other, reason_for_other);
+		transport_abort(other, reason_for_other);
 		break;
 	}
 }
@@ -239,16 +207,19 @@ proxy_connection_lost(struct transport *client, enum reason reason)
 {
 	struct proxy_side *side = transport_state(client);
 
-	connector_cancel(side->connector);
-	proxy_part(client, reason, reason);
+	way_free(side->way);
+	proxy_pass_loss(client, reason, reason);
 }
 
 static void
 upstream_connection_lost(struct transport *upstream, enum reason reason)
 {
-	proxy_part(upstream, reason, reason_for_client(reason));
-}
+	struct proxy_side *side = transport_state(upstream);
+	struct choice choice = { .upstream = side->upstream };
 
+	choice_end(&choice);
+	proxy_pass_loss(upstream, reason, reason == REASON_PEER_RESET ? REASON_UPSTREAM_RESET : reason);
+}
 /* A proxy that can reach its upstream keeps the connection open and may say nothing. */
 static enum probe_verdict
 proxy_probe_check(const void *settings, const uint8_t *request, size_t request_length,
@@ -280,6 +251,7 @@ static const struct protocol upstream_protocol = {
 	.data_received = proxy_data_received,
 	.drained = proxy_drained,
 	.read_ended = proxy_read_ended,
+	.silent = proxy_silent,
 	.stopping = upstream_stopping,
 	.connection_lost = upstream_connection_lost,
 };
@@ -287,7 +259,7 @@ static const struct protocol upstream_protocol = {
 const struct protocol proxy_protocol = {
 	.name = "proxy",
 	.summary = "carries bytes to an upstream address and back",
-	.transports = PROTOCOL_STREAM,
+	.transports = PROTOCOL_STREAM | PROTOCOL_DATAGRAM,
 	.options = proxy_options,
 	.settings_size = sizeof(struct proxy_settings),
 	.defaults = proxy_defaults,
@@ -297,11 +269,15 @@ const struct protocol proxy_protocol = {
 	.own_flow_control = true,
 	.factory_made = proxy_factory_made,
 	.factory_lost = proxy_factory_lost,
+	.factory_started = proxy_factory_started,
+	.factory_stopped = proxy_factory_stopped,
 	.connection_made = proxy_connection_made,
 	.data_received = proxy_data_received,
 	.drained = proxy_drained,
 	.read_ended = proxy_read_ended,
+	.silent = proxy_silent,
 	.stopping = proxy_stopping,
 	.connection_lost = proxy_connection_lost,
+	.datagram_received = proxy_datagram_received,
 	.probe = &proxy_probe,
 };

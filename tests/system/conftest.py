@@ -10,7 +10,8 @@ import threading
 import pytest
 
 import support
-from ends import routes	# these are fixtures
+from absent import refusing, silent, starting	# these are fixtures
+from ends import routes
 from servers import forward, module_real_server, real_server
 
 

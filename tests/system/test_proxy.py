@@ -18,37 +18,6 @@ def proxy(twined, upstream, listen="tcp://127.0.0.1:0", **keys):
     return twined(listener("web", "proxy", listen, upstream=upstream, **keys))
 
 
-@pytest.fixture
-def refusing():
-    """An address that refuses connections, and goes on to."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        yield "tcp://127.0.0.1:%d" % bound.getsockname()[1]
-
-
-@pytest.fixture
-def silent():
-    """An address that answers no connection: its backlog is full, and nobody accepts."""
-    listening = socket.socket()
-    listening.bind(("127.0.0.1", 0))
-    listening.listen(0)
-    fillers = []
-    for _ in range(64):
-        filler = socket.socket()
-        filler.settimeout(0.2)
-        fillers.append(filler)
-        try:
-            filler.connect(listening.getsockname())
-        except TimeoutError:
-            break
-    else:
-        pytest.skip("a backlog cannot be filled here")
-    yield "tcp://127.0.0.1:%d" % listening.getsockname()[1]
-    for filler in fillers:
-        filler.close()
-    listening.close()
-
-
 def echo(connection):
     while data := connection.recv(1 << 16):
         connection.sendall(data)
@@ -189,14 +158,6 @@ def test_a_refused_upstream_resets_the_client(twined, refusing):
     daemon.wait_log("closed: upstream_refused")
 
 
-def test_the_next_upstream_is_tried_when_one_refuses(twined, server, refusing, directory):
-    daemon = proxy(twined, f"{refusing}, unix://{directory}/nobody, {server(echo)}")
-    for _ in range(6):
-        client = daemon.connect("web")
-        client.sendall(b"hi")
-        assert receive(client, 2) == b"hi"
-
-
 def test_upstreams_are_taken_in_turn(twined, server):
     def name(which):
         return lambda connection: connection.sendall(which)
@@ -211,39 +172,6 @@ def test_an_upstream_that_does_not_answer_costs_connect_timeout(twined, silent):
     expect_reset(daemon)
     assert 0.25 < time.monotonic() - started < 2 * SLOW
     daemon.wait_log("closed: connect_timeout")
-
-
-def test_the_next_upstream_is_tried_when_one_does_not_answer(twined, server, silent):
-    daemon = proxy(twined, f"{silent}, {server(echo)}", connect_timeout="200ms")
-    for _ in range(2):
-        client = daemon.connect("web")
-        client.sendall(b"hi")
-        assert receive(client, 2) == b"hi"
-
-
-def test_what_was_sent_before_the_upstream_is_there_is_not_lost(twined, server, silent):
-    daemon = proxy(twined, f"{silent}, {server(echo)}", connect_timeout="200ms")
-    data = os.urandom(1 << 20)
-    for _ in range(2):
-        assert exchange(daemon.connect("web"), data) == data
-
-
-def test_a_client_that_goes_while_we_dial_frees_the_upstream_connection(twined, silent):
-    daemon = proxy(twined, silent, connect_timeout="1s", idle_timeout="1m")
-    client = daemon.connect("web")
-    daemon.wait_log(": open")
-    reset(client)
-    daemon.wait_log("closed: ")
-    wait_for(lambda: not [name for name in tcp_states(daemon) if name == "SYN_SENT"], "no dialling")
-
-
-def tcp_states(daemon):
-    """The states of its TCP sockets."""
-    inodes = {name[8:-1] for name in daemon.descriptors() if name.startswith("socket:[")}
-    states = {"02": "SYN_SENT", "01": "ESTABLISHED", "0A": "LISTEN"}
-    with open(f"/proc/{daemon.pid}/net/tcp", encoding="ascii") as file:
-        rows = [line.split() for line in file.readlines()[1:]]
-    return [states.get(row[3], row[3]) for row in rows if row[9] in inodes]
 
 
 def test_a_server_that_does_not_read_stops_the_client(twined, server):
@@ -328,6 +256,102 @@ def test_the_idle_timeout_of_a_proxy_covers_both_sides(twined, server):
     daemon = proxy(twined, server(receive_all), idle_timeout="200ms", linger_timeout="100ms")
     client = daemon.connect("web")
     assert receive_all(client) == b""
+    daemon.wait_log("closed: idle_timeout")
+
+
+def test_a_pair_is_idle_only_when_both_of_its_sides_are(twined, server):
+    """The server has sent all; what the client reads slowly is not silence."""
+    data = os.urandom(2 << 20)
+
+    def pour(connection):
+        connection.sendall(data)
+        receive_all(connection)
+    daemon = proxy(twined, server(pour), idle_timeout="300ms")
+    client = daemon.connect("web", buffer=4096)
+    got = bytearray()
+    started = time.monotonic()
+    while time.monotonic() - started < 1.5:
+        got += client.recv(4096)
+        time.sleep(0.02)		# the pace is what is tested
+    assert not daemon.lines("closed: ")
+    got += receive(client, len(data) - len(got))
+    assert got == data
+
+
+HALF_CLOSED = {"half_close_timeout": "400ms", "linger_timeout": "100ms"}
+
+
+def test_a_server_that_is_silent_after_the_clients_end_is_given_up(twined, server):
+    given_up, refused = threading.Event(), threading.Event()
+
+    def answer_late(connection):
+        assert receive_all(connection) == b"hello"
+        given_up.wait(PATIENCE)
+        try:
+            while True:
+                connection.sendall(b"late")
+                time.sleep(0.01)
+        except (ConnectionResetError, BrokenPipeError):
+            refused.set()
+    daemon = proxy(twined, server(answer_late), **HALF_CLOSED)
+    client = daemon.connect("web")
+    client.sendall(b"hello")
+    started = time.monotonic()
+    client.shutdown(socket.SHUT_WR)
+    # An end of stream would be an answer: that there is none.
+    with pytest.raises(ConnectionResetError):
+        receive_all(client)
+    assert 0.35 < time.monotonic() - started < 1 * SLOW
+    daemon.wait_log("closed: half_close_timeout, 5 bytes in, 0 out")
+    given_up.set()
+    assert refused.wait(PATIENCE)
+
+
+def test_a_client_that_is_silent_after_the_servers_end_is_given_up(twined, server):
+    ends = []
+
+    def end_first(connection):
+        connection.sendall(b"welcome")
+        connection.shutdown(socket.SHUT_WR)
+        try:
+            ends.append(receive_all(connection))
+        except ConnectionResetError:
+            ends.append("reset")
+    daemon = proxy(twined, server(end_first), **HALF_CLOSED)
+    started = time.monotonic()
+    client = daemon.connect("web")
+    assert receive_all(client) == b"welcome"
+    daemon.wait_log("closed: half_close_timeout, 0 bytes in, 7 out")
+    assert 0.35 < time.monotonic() - started < 1 * SLOW
+    wait_for(lambda: ends == ["reset"], "the server learns of it")
+
+
+def test_who_goes_on_after_the_others_end_is_not_silent(twined, server):
+    def drip(connection):
+        assert receive_all(connection) == b"hello"
+        for _ in range(20):
+            connection.sendall(b".")
+            time.sleep(0.05)		# the pace is what is tested
+    client = proxy(twined, server(drip), **HALF_CLOSED).connect("web")
+    client.sendall(b"hello")
+    client.shutdown(socket.SHUT_WR)
+    assert receive_all(client) == b"." * 20
+
+
+@pytest.mark.parametrize("limit", ["none", "1h"])
+def test_a_half_closed_pair_is_idle_after_idle_timeout_at_the_latest(twined, server, limit):
+    ended = threading.Event()
+
+    def stay_silent(connection):
+        receive_all(connection)
+        ended.wait(PATIENCE)
+    daemon = proxy(twined, server(stay_silent), half_close_timeout=limit, idle_timeout="300ms",
+                   linger_timeout="100ms")
+    client = daemon.connect("web")
+    client.shutdown(socket.SHUT_WR)
+    with pytest.raises(ConnectionResetError):
+        receive_all(client)
+    ended.set()
     daemon.wait_log("closed: idle_timeout")
 
 
