@@ -124,6 +124,15 @@ def test_a_kind_of_socket_that_does_not_fit_what_the_protocol_is_told_is_an_erro
         "does not serve the kind" in daemon.fail())
 
 
+def test_connections_of_passed_sockets_may_begin_with_a_proxy_header(passed, tcp, unix):
+    daemon = passed(listener("web", "echo", "systemd:web", accept_proxy="127.0.0.1, unix"),
+                    [("web", tcp), ("web", unix)])
+    for one in (tcp, unix):
+        client = daemon.connect_to(url(one))
+        assert exchange(client, b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nhello") == b"hello"
+        daemon.wait_log(rf": web {url(one)}: tcp://192\.0\.2\.1:1: closed: ")
+
+
 def test_a_passed_datagram_socket_cannot_begin_with_a_proxy_header(passed, udp):
     daemon = passed(listener("web", "echo", "systemd:web", accept_proxy="all"), [("web", udp)],
                     ready=False)

@@ -338,18 +338,20 @@ def test_many_silent_connections_cost_little(twined):
 
 
 @pytest.mark.parametrize("after", [
-    listener("echo", "echo", deny="all"), listener("other", "echo")], ids=["changed", "removed"])
-def test_a_header_owed_over_a_reload_is_judged_as_it_was_promised(twined, after):
-    daemon = twined("[daemon]\nthreads = 2\n" + accepting())
-    clients = [daemon.connect("echo") for _ in range(4)]
+    listener("it", "echo", deny="all"), listener("other", "echo")], ids=["changed", "removed"])
+@pytest.mark.parametrize("protocol", ["echo", "proxy"])
+def test_a_header_owed_over_a_reload_is_judged_as_it_was_promised(twined, server, protocol, after):
+    upstream = server(lambda peer: peer.sendall(receive_all(peer)))
+    keys = {"upstream": upstream} if protocol == "proxy" else {}
+    daemon = twined("[daemon]\nthreads = 2\n" + accepting(protocol, "it", **keys))
+    clients = [daemon.connect("it") for _ in range(4)]
     for client in clients:
         client.sendall(binary_header()[:20])
     wait_for(lambda: summary(daemon).startswith("4 open"), "all are there")
     result = daemon.reload("[daemon]\nthreads = 2\n" + after)
     assert result.returncode == 0, result.stderr
     for client in clients:
-        client.sendall(binary_header()[20:] + b"hi")
-        assert receive(client, 2) == b"hi"
+        assert exchange(client, binary_header()[20:] + b"hi") == b"hi"
     wait_for(lambda: len(daemon.lines(f": {CLIENT_TEXT}: open$")) == 4, "all are logged")
 
 
