@@ -1,4 +1,4 @@
-"""Network namespaces with links between them: real interfaces, for tests that are root."""
+"""Network namespaces with links between them: real interfaces, and files of their own, for root."""
 
 import contextlib
 import ctypes
@@ -12,22 +12,28 @@ CLONE_NEWNET = 0x40000000
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def name_of(pid):
-    with contextlib.suppress(OSError):
-        return os.readlink(f"/proc/{pid}/ns/net")
+def command_of(pid):
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/comm", encoding="utf-8") as file:
+        return file.read().strip()
     return None
 
 
 class Namespace:
     """A network of its own, with nothing but loopback at first."""
 
-    def __init__(self):
-        self.holder = subprocess.Popen(["unshare", "--net", "sleep", "infinity"],
-                                       stdin=subprocess.DEVNULL)
+    def __init__(self, files=None):
+        """files: who enters finds other files in the place of these: {path: path of the other}."""
+        mounts = [part for path, other in (files or {}).items()
+                  for part in (other, os.path.realpath(path))]
+        self.holder = subprocess.Popen(["unshare", "--net", "--mount", "sh", "-ec", """
+            while [ $# != 0 ]; do mount --bind "$1" "$2"; shift 2; done
+            exec sleep infinity""", "sh", *mounts], stdin=subprocess.DEVNULL)
         self.path = f"/proc/{self.holder.pid}/ns/net"
         # What is entered is that of the process once it is there.
-        wait_for(lambda: name_of(self.holder.pid) != name_of("self"), "a network namespace")
-        self.enter = ["nsenter", f"--net={self.path}"]
+        wait_for(lambda: command_of(self.holder.pid) == "sleep" or self.holder.poll() is not None,
+                 "a network namespace")
+        assert self.holder.poll() is None, f"no namespace with {mounts}"
+        self.enter = ["nsenter", f"--net={self.path}", f"--mount=/proc/{self.holder.pid}/ns/mnt"]
         self.run("ip", "link", "set", "lo", "up")
 
     def run(self, *command):
