@@ -39,9 +39,10 @@ def seconds_until_reset(client):
 
 def expect_reset(daemon, reason):
     """A client that is reset: at the earliest while it connects."""
+    since = len(daemon.log)
     with pytest.raises(ConnectionResetError):
         receive_all(daemon.connect("web"))
-    daemon.wait_log(f"closed: {reason}, 0 bytes in, 0 out")
+    daemon.wait_log(f"closed: {reason}, 0 bytes in, 0 out", since)
 
 
 def wait_nothing_open(daemon, sockets):
