@@ -358,6 +358,15 @@ listener_ports(const struct listener *listener)
 }
 
 void
+listener_report(const struct listener *listener, void (*line)(void *arg, const char *text), void *arg)
+{
+	const struct protocol *protocol = listener_protocol(listener);
+
+	if (protocol->factory_report != NULL)
+		protocol->factory_report(listener->factory, line, arg);
+}
+
+void
 listener_count(const struct listener *listener, unsigned reactor, struct counters *sum)
 {
 	counters_add(sum, tally_counters(listener->tally, reactor));

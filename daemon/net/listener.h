@@ -90,6 +90,9 @@ const char *listener_name(const struct listener *listener);
 const struct protocol *listener_protocol(const struct listener *listener);
 const struct port_list *listener_ports(const struct listener *listener);
 
+/* Has its protocol tell how it is doing, in lines for the log. */
+void listener_report(const struct listener *listener, void (*line)(void *arg, const char *text), void *arg);
+
 /* Adds what it has counted on a reactor; in that reactor's thread. */
 void listener_count(const struct listener *listener, unsigned reactor, struct counters *sum);
 

@@ -78,6 +78,9 @@ struct protocol {
 	 */
 	void (*factory_started)(struct factory *factory);
 	void (*factory_stopped)(struct factory *factory);
+	/* Tells how what they share is doing, in lines for the log, while the listener is open; any thread. */
+	void (*factory_report)(struct factory *factory, void (*line)(void *arg, const char *text),
+			       void *arg);
 
 	/* Callbacks of a connection, all in its reactor's thread. Each may be NULL. */
 	void (*connection_made)(struct transport *transport);

@@ -271,6 +271,7 @@ const struct protocol proxy_protocol = {
 	.factory_lost = proxy_factory_lost,
 	.factory_started = proxy_factory_started,
 	.factory_stopped = proxy_factory_stopped,
+	.factory_report = proxy_factory_report,
 	.connection_made = proxy_connection_made,
 	.data_received = proxy_data_received,
 	.drained = proxy_drained,

@@ -2,6 +2,8 @@
 #include "protocols/proxy_factory.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "net/datagram_flow.h"
@@ -62,4 +64,33 @@ proxy_factory_stopped(struct factory *factory)
 
 	upstreams_stop(shared->streams);
 	upstreams_stop(shared->datagrams);
+}
+
+/* Whom to give the lines to. */
+struct report_call {
+	void (*line)(void *arg, const char *text);
+	void *arg;
+};
+
+static void
+report_upstream(void *arg, const struct upstream_report *report)
+{
+	const struct report_call *call = arg;
+	char text[512];
+
+	snprintf(text, sizeof text,
+		 "upstream %s: %s%s, %" PRIu64 " open, %" PRIu64 " connected, %" PRIu64 " refused",
+		 report->text, report->state, report->backup ? ", backup" : "", report->open,
+		 report->connected, report->refused);
+	call->line(call->arg, text);
+}
+
+void
+proxy_factory_report(struct factory *factory, void (*line)(void *arg, const char *text), void *arg)
+{
+	struct proxy_shared *shared = factory_shared(factory);
+	struct report_call call = { .line = line, .arg = arg };
+
+	upstreams_report(shared->streams, report_upstream, &call);
+	upstreams_report(shared->datagrams, report_upstream, &call);
 }

@@ -18,5 +18,6 @@ int proxy_factory_made(struct factory *factory);
 void proxy_factory_lost(struct factory *factory);
 void proxy_factory_started(struct factory *factory);
 void proxy_factory_stopped(struct factory *factory);
+void proxy_factory_report(struct factory *factory, void (*line)(void *arg, const char *text), void *arg);
 
 #endif

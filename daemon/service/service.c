@@ -213,6 +213,12 @@ log_listener(const char *name, const struct counters *sum)
 		   sum->datagrams_out, flows, closed, dropped);
 }
 
+static void
+log_report(void *name, const char *text)
+{
+	log_notice("%s: %s", (const char *)name, text);
+}
+
 void
 service_log_summary(struct service *service)
 {
@@ -222,6 +228,8 @@ service_log_summary(struct service *service)
 		struct counters sum = count(service, service->running.items[i].listener);
 
 		log_listener(service->running.items[i].config->name, &sum);
+		listener_report(service->running.items[i].listener, log_report,
+				service->running.items[i].config->name);
 		open += sum.open;
 	}
 	all = (uint64_t)connection_budget_taken(service->budget);

@@ -28,7 +28,7 @@ int service_start(struct service *service);
 /* "3 listeners, 17 connections" or "..., 5 flows", in the words of a status line. Returns text. */
 const char *service_status(struct service *service, char *text, size_t size);
 
-/* Logs one line a listener. */
+/* Logs one line a listener, and one for each of its upstreams. */
 void service_log_summary(struct service *service);
 
 /*
