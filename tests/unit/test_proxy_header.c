@@ -183,10 +183,8 @@ assert_reads(const struct bytes *bytes, const char *source, unsigned source_port
 	assert_int_equal(read_everyhow(&header, &all, &taken), PROXY_HEADER_DONE);
 	assert_int_equal(taken, bytes->length);
 	assert_int_equal(header.carried, source != NULL);
-	if (source != NULL) {
-		assert_ip(&header.source, source, source_port);
-		assert_ip(&header.destination, destination, destination_port);
-	}
+	assert_ip(&header.source, source != NULL ? source : "", source_port);
+	assert_ip(&header.destination, source != NULL ? destination : "", destination_port);
 }
 
 /* Bad, for this reason, and not later than with its last byte. */
@@ -673,6 +671,13 @@ a_checksum_must_be_right(void **state)
 	assert_reads(bytes, NULL, 0, NULL, 0);
 	bytes->at[bytes->length - 1]++;
 	assert_bad(bytes, "a wrong checksum");
+	/* What is no TLVs throughout has none. */
+	for (size_t more = 1; more < 12; more++) {
+		begin(bytes, 0x20, 0x00, 7 + more);
+		add_tlv(bytes, 0x03, "\0\0\0\0", 4);
+		add(bytes, "\x04\x01\x00\0\x03\0\x04wrong", more);
+		assert_reads(bytes, NULL, 0, NULL, 0);
+	}
 	free(bytes);
 }
 
