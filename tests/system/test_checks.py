@@ -1,0 +1,172 @@
+"""proxy: checks find out whether upstreams serve, and say why they do not."""
+
+import re
+import signal
+import socket
+
+import pytest
+
+from backends import ask, backend, reply	# backend is a fixture
+from support import SLOW, listener, receive, wait_for
+
+QUICK = {"check_interval": "50ms", "fail_timeout": "100ms"}
+PING = r'"PING\r\n" "+PONG"'
+
+
+def proxy(twined, *upstreams, **keys):
+    texts = [one if isinstance(one, str) else one.address for one in upstreams]
+    return twined(listener("web", "proxy", upstream=", ".join(texts), **{**QUICK, **keys}))
+
+
+def wait_down(daemon, server, why, failures=r"\d+"):
+    daemon.wait_log(rf"warning: web: upstream {server.address}: "
+                    rf"down after {failures} failures?: {why}$")
+
+
+def test_one_that_does_not_accept_is_down_before_a_client_finds_out(twined, backend):
+    a, b = backend("a", up=False), backend("b")
+    daemon = proxy(twined, a, b, check="connect")
+    wait_down(daemon, a, "Connection refused", failures="1")
+    assert {ask(daemon) for _ in range(10)} == {"b"}
+    # No client was refused; the checks are no news.
+    assert not daemon.lines(f"{a.address}: Connection refused")
+    a.start()
+    daemon.wait_log(rf"notice: web: upstream {a.address}: up$")
+    wait_for(lambda: ask(daemon) == "a", "a serves")
+
+
+def test_one_that_goes_takes_max_fails_checks(twined, backend):
+    a = backend("a")
+    daemon = proxy(twined, a, check="connect", max_fails=4)
+    wait_for(lambda: a.accepted > 2, "checks")
+    a.stop()
+    wait_down(daemon, a, "Connection refused", failures="4")
+
+
+def test_with_checks_only_a_check_brings_one_back(twined, backend):
+    a = backend("a", reply)
+    a.answer = b"-ERR not yet\r\n"
+    daemon = proxy(twined, a, check=PING, max_fails=1)
+    wait_down(daemon, a, 'the answer begins "-ERR not yet"')
+    # It accepts clients, and is tried for want of another; that does not make it serve.
+    for _ in range(5):
+        client = daemon.connect("web")
+        client.sendall(b"x")
+        assert client.recv(100) == a.answer
+    seen = len(a.heard)
+    wait_for(lambda: len(a.heard) > seen + 5, "more checks")
+    assert not daemon.lines(": up$")
+    a.answer = b"+PONG\r\n"
+    daemon.wait_log(": up$")
+
+
+def test_the_answer_decides(twined, backend):
+    a, b = backend("a", reply), backend("b", reply)
+    a.answer = b"-LOADING Redis is loading the dataset in memory\r\n"
+    b.answer = b"+PONG\r\n"
+    daemon = proxy(twined, a, b, check=PING)
+    wait_down(daemon, a, 'the answer begins "-LOADING Redis is loading the dataset in"', failures="1")
+    assert not daemon.lines(re.escape(b.address))
+    a.answer = b.answer
+    daemon.wait_log(rf"{a.address}: up$")
+    assert set(a.heard) == {b"PING\r\n"}
+
+
+def test_any_byte_may_be_sent_and_expected(twined, backend):
+    a = backend("a", reply)
+    a.answer = b"\x00\xff\"\\ok and more"
+    daemon = proxy(twined, a, check=r'"\x00\xff\"\\\0\t" "\x00\xff\"\\ok"')
+    wait_for(lambda: len(a.heard) > 3, "checks")
+    assert set(a.heard) == {b"\x00\xff\"\\\x00\t"}
+    assert not daemon.lines(": down after")
+    a.answer = b"\x00\xff\"\\oh\x1b[2J"
+    wait_down(daemon, a, re.escape(r'the answer begins "') + '.*')
+    # Nothing that comes from it can spoil the log.
+    assert not [line for line in daemon.log if "\x1b" in line]
+
+
+def test_one_that_speaks_first_is_not_asked(twined, backend):
+    a = backend("220 hello\r\n")
+    daemon = proxy(twined, a, check='"" "220 "')
+    wait_for(lambda: a.accepted > 3, "checks")
+    assert not daemon.lines(": down after")
+
+
+def test_a_long_answer_is_neither_waited_for_nor_kept(twined, backend):
+    def pour(_, connection):
+        while True:
+            connection.sendall(b"+" * 65536)
+    a = backend("a", pour)
+    daemon = proxy(twined, a, check='"" "+++"')
+    wait_for(lambda: a.accepted > 5, "checks")
+    assert not daemon.lines(": down after")
+
+
+@pytest.mark.parametrize("handler, why", [
+    (lambda _, connection: connection.recv(100) and connection.recv(100), "Connection timed out"),
+    (lambda _, connection: connection.recv(100) and connection.sendall(b"+PO"),
+     "the connection ended without the answer"),
+    (lambda _, connection: connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                                                 b"\1\0\0\0\0\0\0\0"), "Connection reset by peer"),
+], ids=["silence", "end", "reset"])
+def test_what_is_no_answer_fails(twined, backend, handler, why):
+    a = backend("a", handler)
+    daemon = proxy(twined, a, check=PING, connect_timeout="100ms")
+    wait_down(daemon, a, why, failures="1")
+
+
+@pytest.mark.parametrize("version, header", [("v1", b"PROXY UNKNOWN\r\n"),
+                                             ("v2", b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0")])
+def test_a_check_begins_with_a_header_that_names_nobody(twined, backend, version, header):
+    heard = []
+    a = backend("a", lambda _, connection: heard.append(receive(connection, len(header) + 6)))
+    proxy(twined, a, check=PING, send_proxy=version)
+    wait_for(lambda: heard, "a check")
+    assert heard[0] == header + b"PING\r\n"
+
+
+def test_checks_come_from_the_source_address(twined, backend):
+    seen = []
+    a = backend("a", lambda _, connection: seen.append(connection.getpeername()[0]))
+    proxy(twined, a, check="connect", bind="127.0.0.77")
+    wait_for(lambda: seen, "a check")
+    assert set(seen) == {"127.0.0.77"}
+
+
+def test_checks_are_no_connections_of_the_listener(twined, backend):
+    a = backend("a")
+    daemon = proxy(twined, a, check="connect")
+    wait_for(lambda: a.accepted > 5, "checks")
+    assert not daemon.lines(": open|: closed: ")
+    daemon.signal(signal.SIGUSR1)
+    daemon.wait_log("web: 0 open, 0 accepted")
+
+
+def test_checks_leave_no_descriptor_behind(twined, backend):
+    a, b = backend("a"), backend("b", up=False)
+    daemon = proxy(twined, a, b, check="connect")
+    wait_for(lambda: a.accepted > 3, "checks")
+    before = len(daemon.descriptors())
+    since = a.accepted
+    wait_for(lambda: a.accepted > since + 20, "more checks")
+    wait_for(lambda: len(daemon.descriptors()) <= before, "as many descriptors as before")
+
+
+def test_a_reload_ends_the_checks_of_what_is_gone(twined, backend):
+    a, b = backend("a"), backend("b")
+    daemon = proxy(twined, a, check="connect")
+    wait_for(lambda: a.accepted > 2, "checks")
+    assert daemon.reload(listener("web", "proxy", upstream=b.address, check="connect",
+                                  check_interval="50ms")).returncode == 0
+    wait_for(lambda: b.accepted > 0, "checks of the new one")
+    since = a.accepted
+    wait_for(lambda: b.accepted > 10, "more of them")
+    assert a.accepted <= since + 1
+
+
+def test_a_stop_in_the_middle_of_a_check_is_a_good_one(twined, backend):
+    a = backend("a", lambda _, connection: connection.recv(100) and connection.recv(100))
+    daemon = proxy(twined, a, check=PING, check_interval=f"{int(20 * SLOW)}s",
+                   connect_timeout=f"{int(20 * SLOW)}s")
+    wait_for(lambda: a.accepted, "a check")
+    daemon.stop()
