@@ -28,7 +28,7 @@ struct option_default {
 /* What a client of the protocol does to see that it works, over a stream or with one datagram. */
 enum probe_verdict { PROBE_MORE, PROBE_OK, PROBE_FAILED };
 
-enum { PROBE_REQUEST_MAX = 256 };
+enum { PROBE_REQUEST_MAX = 1024 };
 
 struct probe {
 	/* Writes what the client sends; returns its length. NULL: nothing (an empty datagram). */
@@ -42,6 +42,11 @@ struct probe {
 				    const char **failure);
 	bool half_close;	/* the client ends its side after the request */
 	bool silence_is_ok;	/* no answer, no end and no refusal within a moment is a success */
+	/*
+	 * Whether these settings say nothing that could be sent and would surely be answered: then nothing is
+	 * sent, and that somebody is there is a success. NULL: no.
+	 */
+	bool (*only_looks)(const void *settings);
 	bool two_members;	/* one client sends the request, a second one gets the reply */
 };
 
@@ -101,6 +106,14 @@ struct protocol {
 	void (*connection_lost)(struct transport *transport, enum reason reason);
 
 	void (*datagram_received)(struct datagram *datagram, const uint8_t *bytes, size_t length);
+
+	/*
+	 * For -p, of what goes on to somebody else. To whom a connection has been joined, in words that are
+	 * valid until the thread's next call; NULL: nobody yet. In the reactor's thread.
+	 */
+	const char *(*via)(struct transport *transport);
+	/* To whom datagrams go, in words, and whether somebody is there. For any thread. */
+	bool (*datagrams_via)(struct factory *factory, char *text, size_t size);
 
 	const struct probe *probe;
 };

@@ -457,6 +457,18 @@ transport_local(const struct transport *transport, union peer_address *local)
 	}
 }
 
+pid_t
+transport_peer_process(const struct transport *transport)
+{
+	struct ucred peer = { 0 };
+	socklen_t length = sizeof peer;
+
+	if (transport->closed
+	    || getsockopt(transport_fd(transport), SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0)
+		return 0;
+	return peer.pid;
+}
+
 const char *
 transport_peer_text(const struct transport *transport)
 {
