@@ -351,6 +351,12 @@ listener_protocol(const struct listener *listener)
 	return factory_protocol(listener->factory);
 }
 
+struct factory *
+listener_factory(const struct listener *listener)
+{
+	return listener->factory;
+}
+
 const struct port_list *
 listener_ports(const struct listener *listener)
 {

@@ -88,6 +88,7 @@ void listener_set_own(struct listener *listener, struct own_addresses *own);
 
 const char *listener_name(const struct listener *listener);
 const struct protocol *listener_protocol(const struct listener *listener);
+struct factory *listener_factory(const struct listener *listener);
 const struct port_list *listener_ports(const struct listener *listener);
 
 /* Has its protocol tell how it is doing, in lines for the log. */

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <sys/uio.h>
 
 #include "net/reason.h"
@@ -56,15 +57,14 @@ void transport_want_drained(struct transport *transport);
 /* How many bytes transport_write holds unsent. */
 size_t transport_pending(const struct transport *transport);
 
-/* Stops and goes on reading; not counted. A closed or ended read side stays so. */
-void transport_pause(struct transport *transport);
-void transport_resume(struct transport *transport);
-
 /*
- * As transport_pause, for a peer that nobody is there for yet: should it reset the connection, or a unix peer
- * close it with nothing unread, that is noticed meanwhile (with epoll). What it has sent stays unread.
+ * Stops and goes on reading; not counted. A closed or ended read side stays so. Should a paused peer reset the
+ * connection, or a unix peer close it with nothing unread, that is noticed (with epoll); what it has sent,
+ * and its end of stream, are not until it is read again.
  */
-void transport_hold(struct transport *transport);
+void transport_pause(struct transport *transport);
+void transport_hold(struct transport *transport);	/* the same */
+void transport_resume(struct transport *transport);
 
 /* Half-closes once what is pending is sent: the peer sees our end of stream and may go on sending. */
 void transport_end_write(struct transport *transport);
@@ -136,6 +136,9 @@ const union peer_address *transport_peer(const struct transport *transport);
 
 /* What the peer has dialled: of a PROXY header, or else our own address. Family 0: of a unix socket. */
 void transport_local(const struct transport *transport, union peer_address *local);
+
+/* Of a unix peer, the process that has connected; 0: not known. */
+pid_t transport_peer_process(const struct transport *transport);
 
 /* The peer's address as text, "tcp://192.0.2.1:1234" or "unix://"; valid until the thread's next call. */
 const char *transport_peer_text(const struct transport *transport);

@@ -1,5 +1,7 @@
 /* proxy.c - carries bytes to an upstream and back, with half-closes and resets as they come. */
 #include <stddef.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "net/address.h"
 #include "net/factory.h"
@@ -8,6 +10,7 @@
 #include "net/transport.h"
 #include "protocols/proxy_datagram.h"
 #include "protocols/proxy_factory.h"
+#include "protocols/proxy_probe.h"
 #include "protocols/proxy_settings.h"
 #include "protocols/proxy_way.h"
 #include "protocols/registry.h"
@@ -220,27 +223,26 @@ upstream_connection_lost(struct transport *upstream, enum reason reason)
 	choice_end(&choice);
 	proxy_pass_loss(upstream, reason, reason == REASON_PEER_RESET ? REASON_UPSTREAM_RESET : reason);
 }
-/* A proxy that can reach its upstream keeps the connection open and may say nothing. */
-static enum probe_verdict
-proxy_probe_check(const void *settings, const uint8_t *request, size_t request_length,
-		  const uint8_t *reply, size_t reply_length, bool ended, const char **failure)
-{
-	(void)settings;
-	(void)request;
-	(void)request_length;
-	(void)reply;
-	if (reply_length > 0)
-		return PROBE_OK;
-	if (!ended)
-		return PROBE_MORE;
-	*failure = "closed at once";
-	return PROBE_FAILED;
-}
 
-static const struct probe proxy_probe = {
-	.check = proxy_probe_check,
-	.silence_is_ok = true,
-};
+/* "tcp://web.example.org:80 (tcp://192.0.2.7:80)": which one, and where that is. */
+static const char *
+proxy_via(struct transport *client)
+{
+	static _Thread_local char text[ADDRESS_TEXT_MAX + 320];
+	const struct proxy_side *side = transport_state(client), *far;
+	const char *peer, *name;
+
+	if (side->other == NULL)
+		return side->way != NULL ? NULL : "an upstream that has gone";
+	far = transport_state(side->other);
+	name = upstream_text(far->upstream);
+	peer = transport_peer_text(side->other);
+	/* A unix server has no other address than its path. */
+	if (transport_peer(side->other)->sa.sa_family == AF_UNSPEC || strcmp(name, peer) == 0)
+		return name;
+	snprintf(text, sizeof text, "%s (%s)", name, peer);
+	return text;
+}
 
 static const struct protocol upstream_protocol = {
 	.name = "proxy upstream",
@@ -280,5 +282,7 @@ const struct protocol proxy_protocol = {
 	.stopping = proxy_stopping,
 	.connection_lost = proxy_connection_lost,
 	.datagram_received = proxy_datagram_received,
+	.via = proxy_via,
+	.datagrams_via = proxy_datagrams_via,
 	.probe = &proxy_probe,
 };

@@ -3,54 +3,26 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "net/connector.h"
-#include "net/endpoint.h"
-#include "net/protocol.h"
-#include "net/reactor.h"
-#include "net/tally.h"
 #include "net/transport.h"
+#include "service/check_private.h"
 
-enum {
-	ANSWER_MS = 3000,	/* for a whole check */
-	SILENCE_MS = 250,	/* after which saying nothing is a success, where it is one */
-	REPLY_MAX = 4096,
-	LINGER_MS = 100,	/* for a listener that sends for ever */
-};
+/* Of a proxy that speaks for itself: we are the client (the PROXY protocol, 2.1). */
+static const char proxy_header[] = "PROXY UNKNOWN\r\n";
 
-/* One address of one listener, while it is tried. */
-struct check {
-	const void *settings;			/* of the listener's protocol */
-	const struct probe *probe;
-	struct reactor *reactor;
-	struct endpoint endpoint;
-	struct counters counters;
-	struct sockaddr_any address;
-	struct connector *connector;
-	struct transport *clients[2];		/* the last one sends the request, the first hears the reply */
-	size_t client_count, lost_count;
-	struct event datagram_event;
-	int datagram_fd;			/* -1: none */
-	bool datagram_watched;
-	struct deadline deadline;
-	uint8_t request[PROBE_REQUEST_MAX], reply[REPLY_MAX];
-	size_t request_length, reply_length;
-	double started_ms, answered_ms;
-	bool done;
-	char failure[256];			/* empty: OK */
-};
+static const char by_listener[] = "reset by the listener";
 
 /* A client's state: its check. */
 struct client {
 	struct check *check;
 };
 
-static double
+double
 precise_ms(void)
 {
 	struct timespec now;
@@ -59,16 +31,72 @@ precise_ms(void)
 	return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
 }
 
-/* Ends a check, and the connections in order; failure NULL: all is well. */
+void
+check_ask(struct check *check)
+{
+	struct question question = {
+		.version = QUESTION_VERSION, .kind = check->endpoint.kind, .to = check->address
+	};
+	struct answer answer;
+	bool stream = !address_is_datagram(check->endpoint.kind);
+	union peer_address own = { 0 };
+
+	snprintf(question.listener, sizeof question.listener, "%s", check->listener->name);
+	if (stream) {
+		transport_local(check->clients[0], &own);
+		memcpy(&question.from.u, &own, sizeof own);
+		question.from.length = sizeof own;
+	}
+	check->known = question_ask(&question, &answer);
+	if (check->known == ANSWER_SERVED || check->known == ANSWER_NOT_SERVED)
+		snprintf(check->result->remark, sizeof check->result->remark, "%s%s",
+			 stream ? "via " : "", answer.text);
+}
+
+/* Whether there is a twined that could be asked, and has not answered yet. */
+static bool
+check_should_ask(const struct check *check)
+{
+	bool asks = check->datagram_fd >= 0
+			    ? check->protocol->datagrams_via != NULL
+			    : check->protocol->via != NULL && check->client_count > check->lost_count;
+
+	return asks && (check->known == ANSWER_NONE || check->known == ANSWER_WAITS);
+}
+
+void
+check_allow(struct check *check, int64_t ms)
+{
+	reactor_set_deadline(check->reactor, &check->deadline, reactor_now_ms() + (uint64_t)ms);
+}
+
+/* The connection has been taken, and is not joined to anybody yet. */
 static void
+check_wait(struct check *check)
+{
+	double left_ms = check->started_ms + ANSWER_MS - precise_ms();
+
+	check_allow(check, left_ms > 0 ? (int64_t)left_ms : 0);
+	reactor_set_deadline(check->reactor, &check->ask, reactor_now_ms() + ASK_AGAIN_MS);
+}
+
+void
 check_end(struct check *check, const char *failure)
 {
 	if (check->done)
 		return;
+	/* While the connection is there. */
+	if (check_should_ask(check))
+		check_ask(check);
+	if (failure == NULL && check->known == ANSWER_WAITS && check->reply_length == 0) {
+		check_wait(check);
+		return;
+	}
 	check->done = true;
 	if (failure != NULL)
-		snprintf(check->failure, sizeof check->failure, "%s", failure);
+		snprintf(check->result->failure, sizeof check->result->failure, "%s", failure);
 	reactor_unset_deadline(check->reactor, &check->deadline);
+	reactor_unset_deadline(check->reactor, &check->ask);
 	connector_cancel(check->connector);
 	check->connector = NULL;
 	for (size_t i = 0; i < check->client_count; i++) {
@@ -82,11 +110,17 @@ check_end(struct check *check, const char *failure)
 		reactor_stop(check->reactor);
 }
 
-/* Whether saying nothing is a success; a member of a hub that is but a datagram hears nothing. */
-static bool
+bool
+check_only_looks(const struct check *check)
+{
+	return check->probe->only_looks != NULL && check->probe->only_looks(check->listener->settings);
+}
+
+/* A member of a hub that is but a datagram hears nothing. */
+bool
 check_may_be_silent(const struct check *check)
 {
-	return check->probe->silence_is_ok
+	return check->probe->silence_is_ok || check_only_looks(check)
 	       || (check->probe->two_members && check->datagram_fd >= 0);
 }
 
@@ -97,17 +131,28 @@ check_timed_out(void *arg)
 	bool silent = check->connector == NULL && check->reply_length == 0
 		      && (check->client_count > 0 || check->datagram_fd >= 0);
 
-	check_end(check, silent && check_may_be_silent(check) ? NULL : "no answer within 3 s");
+	if (check->known == ANSWER_WAITS)
+		check_end(check, "no upstream has answered within 3 s");
+	else
+		check_end(check, silent && check_may_be_silent(check) ? NULL : "no answer within 3 s");
 }
 
+/* Until it is known where the connection leads; if nobody knows, silence is the answer. */
 static void
-check_allow(struct check *check, int64_t ms)
+ask_due(void *arg)
 {
-	reactor_set_deadline(check->reactor, &check->deadline, reactor_now_ms() + (uint64_t)ms);
+	struct check *check = arg;
+
+	check_ask(check);
+	if (check->known == ANSWER_WAITS)
+		check_wait(check);
+	else if (check->known == ANSWER_SERVED)
+		check_end(check, NULL);
+	else
+		check_allow(check, SILENCE_MS);
 }
 
-/* Looks at what has come so far. */
-static void
+void
 check_judge(struct check *check, bool ended)
 {
 	enum probe_verdict verdict = PROBE_MORE;
@@ -115,7 +160,7 @@ check_judge(struct check *check, bool ended)
 
 	check->answered_ms = precise_ms();
 	if (check->probe->check != NULL)
-		verdict = check->probe->check(check->settings, check->request,
+		verdict = check->probe->check(check->listener->settings, check->request,
 					      check->request_length, check->reply, check->reply_length,
 					      ended, &failure);
 	else if (check->reply_length > 0)
@@ -181,8 +226,7 @@ client_connection_lost(struct transport *transport, enum reason reason)
 		return;
 	check->lost_count++;
 	if (!check->done)
-		check_end(check, reason == REASON_PEER_RESET ? "reset by the listener"
-							     : reason_word(reason));
+		check_end(check, reason == REASON_PEER_RESET ? by_listener : reason_word(reason));
 	else if (check->client_count == check->lost_count)
 		reactor_stop(check->reactor);
 }
@@ -196,6 +240,22 @@ static const struct protocol client_protocol = {
 	.read_ended = client_read_ended,
 	.connection_lost = client_connection_lost,
 };
+
+/* Says who we are, where that is asked for. */
+static void
+check_introduce(struct check *check, struct transport *transport)
+{
+	const struct prefix_list *proxies = &check->listener->common.accept_proxy;
+	union peer_address own;
+
+	if (proxies->count == 0)
+		return;
+	transport_local(transport, &own);
+	if (!prefix_list_has(proxies, &own))
+		snprintf(check->result->remark, sizeof check->result->remark,
+			 "accept_proxy does not have the address that we come from");
+	transport_write(transport, proxy_header, strlen(proxy_header));
+}
 
 static void check_dial(struct check *check);
 
@@ -217,10 +277,14 @@ client_connected(void *arg, struct transport *transport, size_t index)
 		return;
 	}
 	check->answered_ms = precise_ms();
+	check->result->was_accepted = true;
+	check_introduce(check, transport);
 	transport_write(transport, check->request, check->request_length);
 	if (check->probe->half_close)
 		transport_end_write(transport);
-	if (check->probe->silence_is_ok)
+	if (check_should_ask(check) && check_only_looks(check))
+		ask_due(check);
+	else if (check_may_be_silent(check))
 		check_allow(check, SILENCE_MS);
 	else if (check->request_length == 0 && check->probe->two_members)
 		check_judge(check, false);	/* there is nothing to send, so nothing to wait for */
@@ -233,8 +297,10 @@ client_failed(void *arg, int error)
 	char failure[200];
 
 	check->connector = NULL;
+	/* Who resets a connection has taken it before. */
+	check->result->was_accepted = error == ECONNRESET;
 	snprintf(failure, sizeof failure, "connect: %s", strerror(error));
-	check_end(check, failure);
+	check_end(check, error == ECONNRESET ? by_listener : failure);
 }
 
 static void
@@ -253,71 +319,28 @@ check_dial(struct check *check)
 		check->connector = connector;
 }
 
-static void
-datagram_ready(evutil_socket_t fd, short what, void *arg)
+void
+check_address(const struct listener_config *listener, enum address_kind kind,
+	      const struct sockaddr_any *address, struct check_result *result)
 {
-	struct check *check = arg;
-	ssize_t length = recv(fd, check->reply, sizeof check->reply, MSG_DONTWAIT);
-	char failure[200];
-
-	(void)what;
-	if (length < 0 && errno == EAGAIN)
-		return;
-	if (length < 0) {
-		snprintf(failure, sizeof failure, "receive: %s", strerror(errno));
-		check_end(check, failure);
-		return;
-	}
-	check->reply_length = (size_t)length;
-	check_judge(check, true);
-}
-
-static bool
-check_watch_datagram(struct check *check)
-{
-	check->datagram_watched = reactor_watch(check->reactor, &check->datagram_event,
-						check->datagram_fd, EV_READ | EV_PERSIST,
-						datagram_ready, check)
-				  == 0;
-	return check->datagram_watched;
-}
-
-/* Sends the request as one datagram; a unix client needs a name of its own to be answered. */
-static void
-check_send_datagram(struct check *check)
-{
-	int family = check->address.u.sa.sa_family;
-	struct sockaddr_un any_name = { .sun_family = AF_UNIX };
-	char failure[200];
-
-	check->datagram_fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (check->datagram_fd < 0
-	    || (family == AF_UNIX
-		&& bind(check->datagram_fd, (struct sockaddr *)&any_name, sizeof(sa_family_t)) < 0)
-	    || connect(check->datagram_fd, &check->address.u.sa, check->address.length) < 0
-	    || !check_watch_datagram(check)
-	    || send(check->datagram_fd, check->request, check->request_length, MSG_NOSIGNAL) < 0) {
-		snprintf(failure, sizeof failure, "send: %s", strerror(errno));
-		check_end(check, failure);
-		return;
-	}
-	check->answered_ms = precise_ms();
-	if (check_may_be_silent(check))
-		check_allow(check, SILENCE_MS);
-}
-
-const char *
-check_address(enum address_kind kind, const struct sockaddr_any *address, const struct probe *probe,
-	      const void *settings, double *round_trip_ms)
-{
-	static char failure[sizeof((struct check *)0)->failure];
+	const struct probe *probe = listener->common.protocol->probe;
 	struct check check = {
-		.settings = settings, .probe = probe, .address = *address, .datagram_fd = -1
+		.listener = listener,
+		.protocol = listener->common.protocol,
+		.probe = probe,
+		.address = *address,
+		.datagram_fd = -1,
+		.deadline = { .fn = check_timed_out, .arg = &check },
+		.ask = { .fn = ask_due, .arg = &check },
+		.result = result,
 	};
 
+	*result = (struct check_result){ 0 };
 	check.reactor = reactor_new(0, REACTOR_AUTO);
-	if (check.reactor == NULL)
-		return strerror(errno);
+	if (check.reactor == NULL) {
+		snprintf(result->failure, sizeof result->failure, "%s", strerror(errno));
+		return;
+	}
 	check.endpoint = (struct endpoint){
 		.reactor = check.reactor,
 		.name = "probe",
@@ -325,10 +348,8 @@ check_address(enum address_kind kind, const struct sockaddr_any *address, const 
 		.counters = &check.counters,
 		.linger_timeout_ms = LINGER_MS,
 	};
-	check.deadline.fn = check_timed_out;
-	check.deadline.arg = &check;
 	if (probe->request != NULL)
-		check.request_length = probe->request(settings, check.request);
+		check.request_length = probe->request(listener->settings, check.request);
 	check.started_ms = precise_ms();
 	check_allow(&check, ANSWER_MS);
 	if (address_is_datagram(kind))
@@ -341,7 +362,5 @@ check_address(enum address_kind kind, const struct sockaddr_any *address, const 
 	if (check.datagram_fd >= 0)
 		close(check.datagram_fd);
 	reactor_free(check.reactor);
-	*round_trip_ms = check.answered_ms - check.started_ms;
-	memcpy(failure, check.failure, sizeof failure);
-	return failure[0] == '\0' ? NULL : failure;
+	result->round_trip_ms = check.answered_ms - check.started_ms;
 }

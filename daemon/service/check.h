@@ -2,16 +2,24 @@
 #ifndef TWINED_SERVICE_CHECK_H
 #define TWINED_SERVICE_CHECK_H
 
+#include <stdbool.h>
+
 #include "net/address.h"
 
-struct probe;
+struct listener_config;
+
+struct check_result {
+	double round_trip_ms;		/* until the answer, or the connection */
+	bool was_accepted;		/* a stream: there was a connection */
+	char failure[800];		/* empty: OK */
+	char remark[800];		/* more about either; empty: nothing */
+};
 
 /*
- * Connects (or sends a datagram), does what the protocol's probe says with the listener's settings, and
- * waits for the outcome, 3 s at most. Returns NULL and how long the answer took, or a sentence that says
- * what failed, valid until the next call.
+ * Connects (or sends a datagram), does what the probe of the listener's protocol says, and waits for the
+ * outcome, 3 s at most. Where the protocol hands on to somebody else, asks the running twined to whom.
  */
-const char *check_address(enum address_kind kind, const struct sockaddr_any *address,
-			  const struct probe *probe, const void *settings, double *round_trip_ms);
+void check_address(const struct listener_config *listener, enum address_kind kind,
+		   const struct sockaddr_any *address, struct check_result *result);
 
 #endif

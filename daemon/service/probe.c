@@ -10,6 +10,7 @@
 #include "net/protocol.h"
 #include "service/check.h"
 #include "service/options.h"
+#include "service/upstream_dial.h"
 
 /* Where a client of a bound address connects to: of every address, loopback. */
 static void
@@ -31,17 +32,26 @@ aim_at_loopback(struct sockaddr_any *address, bool any)
 	}
 }
 
-/* failure NULL: all is well. */
 static void
-print_row(const struct listener_config *listener, const char *address, const char *failure,
-	  double round_trip_ms)
+print_row(const struct listener_config *listener, const char *address,
+	  const struct check_result *result)
 {
 	printf("%-16s %-32s %-10s ", listener->name, address, listener->common.protocol->name);
-	if (failure == NULL)
-		printf("OK %.2f ms\n", round_trip_ms);
+	if (result->failure[0] == '\0')
+		printf("OK %.2f ms%s%s\n", result->round_trip_ms, result->remark[0] != '\0' ? " " : "",
+		       result->remark);
 	else
-		printf("FAILED: %s\n", failure);
+		printf("FAILED: %s%s%s\n", result->failure, result->remark[0] != '\0' ? "; " : "",
+		       result->remark);
 	fflush(stdout);
+}
+
+/* A connection that was closed at once says nothing of why: whoever was to serve it may. */
+static void
+explain_failure(const struct listener_config *listener, struct check_result *result)
+{
+	if (result->was_accepted && result->failure[0] != '\0' && result->remark[0] == '\0')
+		upstreams_dial(listener, result->remark, sizeof result->remark);
 }
 
 /* Tries all that one address of a listener stands for; whether all are OK. */
@@ -60,19 +70,21 @@ probe_address(const struct listener_config *listener, const struct address *addr
 	if (unknown == NULL && address->service != NULL && found[0].u.in.sin_port == 0)
 		unknown = "port 0 is picked at the start: the log says which";
 	if (unknown != NULL) {
-		print_row(listener, address->text, unknown, 0);
+		struct check_result result = { 0 };
+
+		snprintf(result.failure, sizeof result.failure, "%s", unknown);
+		print_row(listener, address->text, &result);
 		free(found);
 		return false;
 	}
 	for (size_t i = 0; i < count; i++) {
-		double round_trip_ms = 0;
-		const char *failure;
+		struct check_result result;
 
 		aim_at_loopback(&found[i], any);
-		failure = check_address(address->kind, &found[i], listener->common.protocol->probe,
-					listener->settings, &round_trip_ms);
-		print_row(listener, address->text, failure, round_trip_ms);
-		all_ok = all_ok && failure == NULL;
+		check_address(listener, address->kind, &found[i], &result);
+		explain_failure(listener, &result);
+		print_row(listener, address->text, &result);
+		all_ok = all_ok && result.failure[0] == '\0';
 	}
 	free(found);
 	return all_ok;

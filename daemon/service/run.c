@@ -14,6 +14,7 @@
 #include "net/reactor.h"
 #include "service/control.h"
 #include "service/options.h"
+#include "service/question.h"
 #include "service/service.h"
 #include "service/systemd.h"
 
@@ -25,6 +26,7 @@ struct run {
 	struct reactor *reactor;
 	struct service *service;
 	struct control *control;
+	struct questions *questions;
 	struct daemon_settings settings;	/* of what runs; include is not kept */
 	struct event signals;
 	int signal_fd;
@@ -220,6 +222,14 @@ watch_signals(struct run *run)
 			     signals_ready, run);
 }
 
+static void
+answer(void *arg, const struct question *question, pid_t asker, struct answer *answer)
+{
+	struct run *run = arg;
+
+	service_answer(run->service, question, asker, answer);
+}
+
 /* Begins to listen and to turn: 0, or -1 when errors or errno says why not. */
 static int
 start(struct run *run, const struct config *config, struct config_errors *errors)
@@ -234,6 +244,9 @@ start(struct run *run, const struct config *config, struct config_errors *errors
 	run->control = control_new(run->reactor, reload, run);
 	if (run->control == NULL)
 		log_warning("--reload will not work: %s", strerror(errno));
+	run->questions = questions_new(run->reactor, answer, run);
+	if (run->questions == NULL)
+		log_warning("a probe will not be told of upstreams: %s", strerror(errno));
 	if (service_apply(run->service, config, errors) < 0 || service_start(run->service) < 0)
 		return -1;
 	run->watchdog_ms = systemd_watchdog_ms();
@@ -280,6 +293,7 @@ run(const struct options *options)
 	if (status == 0)
 		reactor_run(run.reactor);
 	control_free(run.control);
+	questions_free(run.questions);
 	if (run.service != NULL)
 		service_free(run.service);
 	if (run.reactor != NULL)

@@ -17,6 +17,7 @@
 #include "net/reactor.h"
 #include "net/resolver.h"
 #include "net/tally.h"
+#include "service/answer.h"
 #include "service/running_set.h"
 #include "service/systemd.h"
 
@@ -259,6 +260,14 @@ service_turns(struct service *service)
 			atomic_store(&worker->asked, false);
 	}
 	return all;
+}
+
+void
+service_answer(struct service *service, const struct question *question, pid_t asker,
+	       struct answer *answer)
+{
+	answer_question(&service->running, service->reactors, service->reactor_count, question, asker,
+			answer);
 }
 
 static void

@@ -5,8 +5,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include <sys/types.h>
+
 #include "config/config.h"
 
+struct answer;
+struct question;
 struct service;
 
 /*
@@ -27,6 +31,10 @@ int service_start(struct service *service);
 
 /* "3 listeners, 17 connections" or "..., 5 flows", in the words of a status line. Returns text. */
 const char *service_status(struct service *service, char *text, size_t size);
+
+/* Answers what a probe asks (question.h) of what runs; asker is the process that asks. */
+void service_answer(struct service *service, const struct question *question, pid_t asker,
+		    struct answer *answer);
 
 /* Logs one line a listener, and one for each of its upstreams. */
 void service_log_summary(struct service *service);

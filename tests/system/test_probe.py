@@ -1,12 +1,16 @@
 """-p: a row for each address of each listener, and the exit status that goes with them."""
 
+import os
 import re
+import shutil
 import signal
 import socket
+import subprocess
 
 import pytest
 
-from support import free_address, listener, receive, run, wait_for
+import support
+from support import PATIENCE, free_address, listener, receive, run, wait_for
 
 OK = r"^{name}\s+\S*{scheme}://\S+\s+{protocol}\s+OK\b.*\d"
 
@@ -141,3 +145,213 @@ def test_it_does_not_take_the_address_of_a_service_that_is_down():
     run("-p", "-L", f"echo {address}")
     with socket.socket() as free:
         free.bind(("127.0.0.1", int(address.rsplit(":", 1)[1])))
+
+
+# ---- Through a proxy
+
+
+def probe(daemon, *names):
+    """The exit status of -p, and its one row."""
+    result = run("-p", "-c", daemon.path, *names)
+    row, = rows(result)
+    return result.returncode, row
+
+
+def udp_server():
+    """A socket that takes datagrams, and its address."""
+    bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    bound.bind(("127.0.0.1", 0))
+    bound.settimeout(PATIENCE)
+    return bound, "udp://127.0.0.1:%d" % bound.getsockname()[1]
+
+
+def silent(peer):
+    assert peer.recv(100) == b""
+
+
+def test_it_says_which_upstream_answered(twined, server):
+    servers = [server(silent), server(silent)]
+    daemon = twined(listener("web", "proxy", free_address(), upstream=", ".join(servers)))
+    found = set()
+    for _ in range(4):
+        status, row = probe(daemon)
+        assert status == 0
+        found.add(re.search(r" OK [0-9.]+ ms via (\S+)$", row)[1])
+    assert found == set(servers)
+
+
+def test_it_says_where_the_name_of_the_upstream_led(twined, server):
+    address = server(silent)
+    name = address.replace("127.0.0.1", "localhost")
+    daemon = twined(listener("web", "proxy", free_address(), upstream=name))
+    assert probe(daemon)[1].endswith(f" ms via {name} ({address})")
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_it_says_so_over_unix_sockets_too(twined, directory, server, threads):
+    address = server(silent, f"{directory}/server")
+    daemon = twined(f"[daemon]\nthreads = {threads}\n"
+                    + listener("a", "proxy", f"unix://{directory}/a, unix://{directory}/b",
+                               upstream=address))
+    result = run("-p", "-c", daemon.path)
+    assert result.returncode == 0
+    assert [row.endswith(f" ms via {address}") for row in rows(result)] == [True, True]
+
+
+def test_it_says_why_no_upstream_answers(twined, directory):
+    refused = free_address()
+    daemon = twined(listener("web", "proxy", free_address(),
+                             upstream=f"{refused} weight=2, unix://{directory}/none backup"))
+    status, row = probe(daemon)
+    assert status == 1
+    assert row.endswith(f" FAILED: reset by the listener; {refused}: Connection refused; "
+                        f"unix://{directory}/none: No such file or directory")
+
+
+def test_an_upstream_that_answers_the_probe_alone_is_told_apart(twined, server):
+    """As when the daemon may not connect there, or has found it down by a check."""
+    address = server(lambda peer: receive(peer, 10000))
+    daemon = twined(listener("web", "proxy", free_address(), upstream=address, deny="127.0.0.1"))
+    status, row = probe(daemon)
+    assert status == 1 and row.endswith(f"; {address}: answers")
+
+
+def test_a_client_that_is_held_is_not_served(twined):
+    refused = free_address()
+    daemon = twined(listener("web", "proxy", free_address(), upstream=refused, wait_for_upstream="1m"))
+    status, row = probe(daemon)
+    assert status == 1
+    assert row.endswith(f" FAILED: no upstream has answered within 3 s; {refused}: Connection refused")
+
+
+def test_an_upstream_that_speaks_first_and_ends_is_fine(twined, server):
+    daemon = twined(listener("web", "proxy", free_address(),
+                             upstream=server(lambda peer: peer.sendall(b"Mon, 23 Nov\r\n"))))
+    assert probe(daemon)[0] == 0
+
+
+def test_the_exchange_of_check_is_tried_through_the_proxy(twined, server):
+    heard = []
+
+    def ping(peer):
+        heard.append(receive(peer, 6))
+        peer.sendall(b"+PONG\r\n")
+    address = server(ping)
+    config = {"upstream": address, "check_interval": "1d"}
+    daemon = twined(listener("web", "proxy", free_address(), check='"PING\\r\\n" "+PONG"', **config))
+    status, row = probe(daemon)
+    assert status == 0 and row.endswith(f" ms via {address}")
+    assert set(heard) == {b"PING\r\n"}
+    # As the probe reads the file: the running one need not have that check.
+    daemon.write(open(daemon.path, encoding="utf-8").read().replace("+PONG", "-PONG"))
+    status, row = probe(daemon)
+    assert status == 1
+    assert row.endswith(f" FAILED: not the answer that check expects; via {address}")
+
+
+def test_a_banner_is_waited_for(twined, server):
+    daemon = twined(listener("web", "proxy", free_address(), upstream=server(lambda peer: receive(peer, 9)),
+                             check='"" "SSH-"', check_interval="1d", max_fails="none"))
+    status, row = probe(daemon)
+    assert status == 1 and " FAILED: no answer within 3 s; via tcp://" in row
+
+
+def test_who_must_send_a_proxy_header_is_probed_with_one(twined, server):
+    daemon = twined(listener("web", "proxy", free_address(), upstream=server(silent),
+                             accept_proxy="127.0.0.0/8")
+                    + listener("e", "echo", free_address(), accept_proxy="127.0.0.1"))
+    assert run("-p", "-c", daemon.path).returncode == 0
+    daemon = twined(listener("e", "echo", free_address(), accept_proxy="10.0.0.0/8"))
+    status, row = probe(daemon)
+    assert status == 1 and row.endswith("; accept_proxy does not have the address that we come from")
+
+
+def test_another_server_in_the_place_of_the_proxy_is_taken_as_it_is(server):
+    result = run("-p", "-L", f"proxy {server(silent)} upstream=tcp://127.0.0.1:1")
+    assert result.returncode == 0 and re.search(r" OK [0-9.]+ ms$", result.stdout.strip())
+
+
+def test_a_twined_that_hangs_holds_up_nothing(twined, server):
+    daemon = twined(listener("web", "proxy", free_address(), upstream=server(silent)))
+    hanging = twined(listener("web", "proxy", free_address(), upstream=server(silent)))
+    hanging.signal(signal.SIGSTOP)
+    wait_for(lambda: all(state == "T" for state in hanging.thread_states()), "every thread has stopped")
+    try:
+        status, row = probe(daemon)
+    finally:
+        hanging.signal(signal.SIGCONT)
+    assert status == 0 and " via tcp://" in row
+
+
+def test_another_user_is_not_told(twined, server, directory, root):
+    address = free_address()
+    twined(listener("web", "proxy", address, upstream=server(silent)))
+    os.chmod(directory, 0o755)
+    binary = shutil.copy(support.TWINED, f"{directory}/twined")
+    os.chmod(binary, 0o755)
+    result = subprocess.run([binary, "-p", "-L", f"proxy {address} upstream=tcp://127.0.0.1:1"],
+                            user=65534, group=65534, extra_groups=[], cwd="/", capture_output=True,
+                            text=True, timeout=PATIENCE, check=False)
+    assert result.returncode == 0 and re.search(r" OK [0-9.]+ ms$", result.stdout.strip()), result
+
+
+# ---- Through a proxy of datagrams
+
+
+def test_no_datagram_is_sent_where_nobody_says_what(twined, directory):
+    bound, upstream = udp_server()
+    with bound:
+        udp = free_address().replace("tcp", "udp")
+        daemon = twined(listener("dns", "proxy", f"{udp}, unixgram://{directory}/dns", upstream=upstream))
+        result = run("-p", "-c", daemon.path)
+        assert result.returncode == 0
+        assert [row.endswith(f" ms not tried: {upstream} up") for row in rows(result)] == [True, True]
+        # The next one is ours: there was none before.
+        daemon.connect("dns", "udp").send(b"ours")
+        assert bound.recv(100) == b"ours"
+
+
+def test_datagrams_without_an_upstream_that_is_up_fail(twined):
+    upstream = free_address().replace("tcp", "udp")
+    daemon = twined(listener("dns", "proxy", free_address().replace("tcp", "udp"), upstream=upstream,
+                             max_fails=1))
+    daemon.connect("dns", "udp").send(b"x")
+    daemon.wait_log(": down after 1 failure: Connection refused")
+    status, row = probe(daemon)
+    assert status == 1 and row.endswith(f" FAILED: no upstream is up; {upstream} down")
+
+
+def test_the_exchange_of_check_is_tried_with_a_datagram(twined):
+    bound, upstream = udp_server()
+    with bound:
+        config = {"upstream": upstream, "check": '"ping" "po"', "check_interval": "1d", "max_fails": "none"}
+        daemon = twined(listener("dns", "proxy", free_address().replace("tcp", "udp"), **config))
+        command = subprocess.Popen([support.TWINED, "-p", "-c", daemon.path], stdout=subprocess.PIPE,
+                                   text=True)
+        # The daemon's own check is the same text from another address, and stays without an answer.
+        answered = set()
+        while len(answered) < 2:
+            data, client = bound.recvfrom(100)
+            assert data == b"ping"
+            answered.add(client)
+            bound.sendto(b"pong", client)
+        output = command.communicate(timeout=PATIENCE)[0]
+        assert command.returncode == 0 and re.search(rf" OK [0-9.]+ ms {upstream} up$", output.strip()), output
+
+
+def test_an_address_that_nobody_is_bound_to_fails(directory):
+    udp = free_address().replace("tcp", "udp")
+    result = run("-p", "-L", f"proxy {udp},unixgram://{directory}/none upstream=udp://127.0.0.1:1")
+    assert result.returncode == 1
+    assert rows(result)[0].endswith(" FAILED: nobody is bound to it")
+    assert rows(result)[1].endswith(" FAILED: send: No such file or directory")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "[::1]", "*"])
+def test_an_address_that_somebody_else_is_bound_to_is_all_that_can_be_seen(host):
+    family = socket.AF_INET6 if host == "[::1]" else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as bound:
+        bound.bind(({"[::1]": "::1", "*": "0.0.0.0"}.get(host, host), 0))
+        address = f"udp://{host}:{bound.getsockname()[1]}"
+        result = run("-p", "-L", f"proxy {address} upstream=udp://127.0.0.1:1")
+    assert result.returncode == 0 and result.stdout.strip().endswith(" ms not tried"), result.stdout

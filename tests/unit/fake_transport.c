@@ -286,6 +286,13 @@ transport_local(const struct transport *transport, union peer_address *local)
 	*local = (union peer_address){ 0 };
 }
 
+pid_t
+transport_peer_process(const struct transport *transport)
+{
+	(void)transport;
+	return 0;
+}
+
 const char *
 transport_peer_text(const struct transport *transport)
 {
