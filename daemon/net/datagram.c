@@ -128,6 +128,8 @@ open_call(void *arg)
 	struct datagram_port *port = arg;
 	struct reactor *reactor = port->endpoint.reactor;
 
+	if (port->pauses > 0)
+		return;
 	port->opened = datagram_batch_make(reactor) == 0
 		       && reactor_watch(reactor, &port->event, port->fd, EV_READ | EV_PERSIST,
 					datagrams_ready, port)
@@ -220,14 +222,36 @@ datagram_port_leave(struct datagram_port *port)
 		reactor_defer(port->endpoint.reactor, &port->gone);
 }
 
+/* Stops reading. */
+static void
+port_unwatch(struct datagram_port *port)
+{
+	if (port->opened)
+		reactor_unwatch(&port->event);
+	port->opened = false;
+	reactor_unset_deadline(port->endpoint.reactor, &port->retry);
+}
+
+void
+datagram_port_pause(struct datagram_port *port)
+{
+	if (port->pauses++ == 0)
+		port_unwatch(port);
+}
+
+void
+datagram_port_resume(struct datagram_port *port)
+{
+	if (--port->pauses == 0 && !port->closed)
+		open_call(port);
+}
+
 static void
 close_call(void *arg)
 {
 	struct datagram_port *port = arg;
 
-	if (port->opened)
-		reactor_unwatch(&port->event);
-	reactor_unset_deadline(port->endpoint.reactor, &port->retry);
+	port_unwatch(port);
 	port->closed = true;
 	if (port->flows == 0)
 		port_gone(&port->gone);

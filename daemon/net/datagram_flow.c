@@ -128,6 +128,7 @@ flow_disconnect(struct datagram_flow *flow)
 
 	if (!flow->connected)
 		return;
+	flow_hold_drop_out(flow);
 	flow->connected = false;
 	reactor_unwatch(&flow->event);
 	close(fd);
@@ -149,6 +150,7 @@ flow_end(struct datagram_flow *flow, enum reason reason)
 	struct counters *counters = port->endpoint.counters;
 
 	flow_disconnect(flow);
+	flow_hold_drop(flow);
 	flow_table_remove(&flows->table, &flow->entry);
 	flows->calls->lost(flow);
 	counters->flows_open--;

@@ -45,6 +45,11 @@ struct flow_settings {
 	size_t most;				/* flows, at least 1 */
 	uint64_t timeout_ms;			/* a flow ends without a datagram either way for so long */
 	const union peer_address *source;	/* to send from; NULL or family 0: any */
+	/*
+	 * While an upstream's unix socket is full, clients on unix sockets wait, as they would for the server
+	 * itself: right where all go to one server. Otherwise what is beyond some room for it is dropped.
+	 */
+	bool waits;
 };
 
 /* The flows of one factory, none yet. What settings.source points to outlives them. NULL with errno. */

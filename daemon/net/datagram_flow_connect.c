@@ -68,7 +68,8 @@ datagram_flow_connect(struct datagram_flow *flow, const struct sockaddr_any *to)
 			error = flow_dial(flow, to);
 		if (error == 0) {
 			flow->connected = flow->just_connected = true;
-			flow->segment_max = to->u.sa.sa_family == AF_UNIX ? 0 : UINT16_MAX;
+			flow->to_unix = to->u.sa.sa_family == AF_UNIX;
+			flow->segment_max = flow->to_unix ? 0 : UINT16_MAX;
 			flow->answered = false;
 			return 0;
 		}

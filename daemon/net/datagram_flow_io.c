@@ -8,8 +8,8 @@
 
 enum { TRIES_A_BATCH = 4 };	/* upstreams that refuse; the flow's next datagram finds out about others */
 
-static void
-count_drops(const struct datagram_flow *flow, enum datagram_drop drop, unsigned count)
+void
+flow_count_drops(const struct datagram_flow *flow, enum datagram_drop drop, unsigned count)
 {
 	flow->port->endpoint.counters->datagrams_dropped[drop] += count;
 }
@@ -28,9 +28,8 @@ flow_queue(struct datagram_flow *flow)
 	batch->last_pending = flow;
 }
 
-/* Whether an error of the socket says that there is no way to where it is connected. */
-static bool
-is_refusal(int error)
+bool
+flow_is_refusal(int error)
 {
 	switch (error) {
 	case ECONNREFUSED:
@@ -68,44 +67,87 @@ leave_out(struct datagram_batch *batch, unsigned index)
 }
 
 /*
- * Sends the batch; what cannot be sent is counted and left out. 0, or the errno that says that there is no way
- * to where the flow is connected.
+ * Sends the batch from done on; what cannot be sent is counted and left out. 0, or the errno that says that there
+ * is no way to where the flow is connected, or EAGAIN of a socket that is worth waiting for.
  */
 static int
-send_pieces(struct datagram_flow *flow, struct datagram_batch *batch, const struct datagram_way *way)
+send_pieces(struct datagram_flow *flow, struct datagram_batch *batch, const struct datagram_way *way,
+	    bool waits, unsigned *done)
 {
-	unsigned done = 0;
-
 	for (bool again = true;;) {
-		unsigned sent = datagram_run_send(way, batch->out_pieces + done, batch->out_count - done);
+		unsigned sent = datagram_run_send(way, batch->out_pieces + *done, batch->out_count - *done);
 
-		done += sent;
-		if (done == batch->out_count)
+		*done += sent;
+		if (*done == batch->out_count)
 			return 0;
-		if (way->name == NULL && is_refusal(errno))
+		if ((way->name == NULL && flow_is_refusal(errno)) || (waits && errno == EAGAIN))
 			return errno;
 		/* What is said may have come of an earlier datagram, such as a path's MTU. */
 		if (sent == 0 && !again) {
-			count_drops(flow, errno == EMSGSIZE ? DROP_TOO_LARGE : DROP_SEND, 1);
-			leave_out(batch, done);
+			flow_count_drops(flow, errno == EMSGSIZE ? DROP_TOO_LARGE : DROP_SEND, 1);
+			leave_out(batch, *done);
 		}
 		again = sent > 0 || !again;
 	}
+}
+
+/* Waits for what comes and, with EV_WRITE, for room. */
+static void
+flow_watch(struct datagram_flow *flow, short what)
+{
+	int fd = flow_fd(flow);
+
+	reactor_unwatch(&flow->event);
+	if (reactor_watch(flow->port->endpoint.reactor, &flow->event, fd, what | EV_READ | EV_PERSIST,
+			  flow_ready, flow)
+	    != 0)
+		flow_refused(flow, ENOMEM);
+}
+
+static struct datagram_way
+way_out(struct datagram_flow *flow)
+{
+	return (struct datagram_way){ .fd = flow_fd(flow), .segment_max = &flow->segment_max };
+}
+
+struct datagram_way
+flow_way_back(struct datagram_flow *flow)
+{
+	return (struct datagram_way){
+		.fd = flow->port->fd,
+		.name = flow_client_name(flow),
+		.name_length = flow_client_length(flow),
+		.control = flow_control(flow),
+		.control_length = flow->control_length,
+		.segment_max = &flow->answer_segment_max,
+	};
 }
 
 /* Sends the batch to where the flow is connected: 0, or an errno when there is no way. */
 static int
 flow_send(struct datagram_flow *flow, struct datagram_batch *batch)
 {
-	const struct datagram_way way = { .fd = flow_fd(flow), .segment_max = &flow->segment_max };
-	int error = send_pieces(flow, batch, &way);
+	const struct datagram_way way = way_out(flow);
+	unsigned done = 0;
+	int error;
 	socklen_t length = sizeof error;
 
+	if (flow_holds_out(flow)) {
+		flow_hold_out(flow, batch->out_pieces, batch->out_count);
+		return 0;
+	}
+	error = send_pieces(flow, batch, &way, flow->to_unix, &done);
+	if (error == EAGAIN) {
+		flow_hold_out(flow, batch->out_pieces + done, batch->out_count - done);
+		if (flow_holds_out(flow))
+			flow_watch(flow, EV_WRITE);
+		return 0;
+	}
 	/* What is on this machine has refused by now: the datagrams can go elsewhere. */
 	if (error == 0 && flow->just_connected)
 		getsockopt(way.fd, SOL_SOCKET, SO_ERROR, &error, &length);
 	flow->just_connected = false;
-	return is_refusal(error) ? error : 0;
+	return flow_is_refusal(error) ? error : 0;
 }
 
 /* Sends what the flow has to send; if that is refused, it goes to where the flow is connected next. */
@@ -130,7 +172,7 @@ flow_flush(struct datagram_flow *flow, struct datagram_batch *batch)
 			return;
 		flow_refused(flow, error);
 	}
-	count_drops(flow, flow->unsent, batch->out_count);
+	flow_count_drops(flow, flow->unsent, batch->out_count);
 }
 
 void
@@ -170,18 +212,15 @@ static void
 flow_answer(struct datagram_flow *flow, struct datagram_batch *batch)
 {
 	struct counters *counters = flow->port->endpoint.counters;
-	const struct datagram_way way = {
-		.fd = flow->port->fd,
-		.name = flow_client_name(flow),
-		.name_length = flow_client_length(flow),
-		.control = flow_control(flow),
-		.control_length = flow->control_length,
-		.segment_max = &flow->answer_segment_max,
-	};
+	const struct datagram_way way = flow_way_back(flow);
+	unsigned done = 0;
 
-	send_pieces(flow, batch, &way);
-	counters->datagrams_out += batch->out_count;
-	for (unsigned i = 0; i < batch->out_count; i++)
+	if (!flow_holds_back(flow))
+		send_pieces(flow, batch, &way, flow->port->endpoint.kind == ADDRESS_UNIXGRAM, &done);
+	if (done < batch->out_count)
+		flow_hold_back(flow, batch->out_pieces + done, batch->out_count - done);
+	counters->datagrams_out += done;
+	for (unsigned i = 0; i < done; i++)
 		counters->bytes_out += batch->out_pieces[i].iov_len;
 	batch->out_count = 0;
 }
@@ -193,7 +232,7 @@ flow_receive(struct datagram_flow *flow)
 	int count = recvmmsg(flow_fd(flow), batch->replies, DATAGRAM_BATCH, MSG_DONTWAIT, NULL);
 
 	if (count < 0) {
-		if (is_refusal(errno))
+		if (flow_is_refusal(errno))
 			flow_refused(flow, errno);
 		return false;
 	}
@@ -209,7 +248,7 @@ flow_receive(struct datagram_flow *flow)
 						  : answer_drop(flow, message->msg_len);
 
 		if (drop != DROP_COUNT) {
-			count_drops(flow, drop, 1);
+			flow_count_drops(flow, drop, 1);
 			continue;
 		}
 		flow->answered_bytes += message->msg_len;
@@ -225,7 +264,19 @@ flow_receive(struct datagram_flow *flow)
 void
 flow_ready(evutil_socket_t fd, short what, void *arg)
 {
+	struct datagram_flow *flow = arg;
+	int error = 0;
+
 	(void)fd;
-	(void)what;
-	flow_receive(arg);
+	if (what & EV_WRITE && flow_holds_out(flow)) {
+		const struct datagram_way way = way_out(flow);
+
+		error = flow_unhold_out(flow, &way);
+		if (flow_is_refusal(error))
+			flow_refused(flow, error);
+		else if (error == 0)
+			flow_watch(flow, 0);
+	}
+	if (what & EV_READ && flow->connected)
+		flow_receive(flow);
 }

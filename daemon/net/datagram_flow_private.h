@@ -4,6 +4,7 @@
 
 #include "net/datagram_flow.h"
 #include "net/datagram_private.h"
+#include "net/datagram_run.h"
 #include "net/flow_table.h"
 #include "net/network.h"
 #include "net/reason.h"
@@ -14,6 +15,7 @@ struct datagram_flows {
 	const struct flow_calls *calls;
 	struct flow_settings settings;
 	struct deadline sweep;		/* set while there are flows */
+	size_t held;			/* bytes of memory, by all */
 	struct bucket log_lines;
 	uint64_t unlogged;		/* flows opened since the last one that was logged */
 };
@@ -34,6 +36,7 @@ struct datagram_flow {
 	struct datagram_port *port;	/* which lives on for it */
 	struct datagram *first, *last;	/* to be sent at the end of the batch */
 	struct datagram_flow *next_pending;
+	struct flow_hold *hold;		/* what waits for room; NULL: nothing */
 	uint64_t opened_ms;
 	uint64_t received, answered_bytes;	/* from and to the client */
 	union peer_address client;
@@ -44,6 +47,7 @@ struct datagram_flow {
 	uint8_t unsent;			/* enum datagram_drop: why it could not be connected */
 	bool loopback, amplify;
 	bool connected;
+	bool to_unix;			/* it is to a unix socket */
 	bool just_connected;		/* nothing has been sent since */
 	bool answered;			/* since it was connected */
 	bool logged;
@@ -87,10 +91,34 @@ unsigned flows_evict(struct datagram_flows *flows, unsigned count);
 /* Takes the flow's socket away and tells the protocol why. */
 void flow_refused(struct datagram_flow *flow, int error);
 
+/* Whether an error of the socket says that there is no way to where it is connected. */
+bool flow_is_refusal(int error);
+
 /* Receives what has come to the flow's socket and answers the client: whether there may be more. */
 bool flow_receive(struct datagram_flow *flow);
 
 /* The callback of its event. */
 void flow_ready(evutil_socket_t fd, short what, void *arg);
+
+/* How answers go to the client. */
+struct datagram_way flow_way_back(struct datagram_flow *flow);
+
+void flow_count_drops(const struct datagram_flow *flow, enum datagram_drop drop, unsigned count);
+
+/*
+ * Datagrams that wait (datagram_flow_hold.c), to the upstream and back to the client. What is held is copied;
+ * what there is no room for is counted as dropped.
+ */
+void flow_hold_out(struct datagram_flow *flow, const struct iovec *pieces, unsigned count);
+void flow_hold_back(struct datagram_flow *flow, const struct iovec *pieces, unsigned count);
+bool flow_holds_out(const struct datagram_flow *flow);
+bool flow_holds_back(const struct datagram_flow *flow);
+
+/* Sends to the upstream what it takes now: 0 when that is all, EAGAIN, or the errno of a refusal. */
+int flow_unhold_out(struct datagram_flow *flow, const struct datagram_way *way);
+
+/* Drops what waits for the upstream; and what waits for the client, too. */
+void flow_hold_drop_out(struct datagram_flow *flow);
+void flow_hold_drop(struct datagram_flow *flow);
 
 #endif

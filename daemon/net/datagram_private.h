@@ -35,6 +35,7 @@ struct datagram_port {
 	struct deadline retry;
 	struct deferred gone;
 	size_t flows;			/* it lives on for them when it is closed */
+	unsigned pauses;		/* flows for which it is not read */
 	int fd;
 	bool sends_source;
 	bool opened;
@@ -44,6 +45,10 @@ struct datagram_port {
 
 /* A flow of it has ended. */
 void datagram_port_leave(struct datagram_port *port);
+
+/* Does not read it until it is resumed as often. */
+void datagram_port_pause(struct datagram_port *port);
+void datagram_port_resume(struct datagram_port *port);
 
 struct datagram {
 	struct datagram_port *port;

@@ -110,6 +110,17 @@ static const struct flow_calls proxy_flow_calls = {
 	.lost = proxy_flow_lost,
 };
 
+/* Whether there is but one upstream for datagrams. */
+static bool
+has_one(const struct proxy_settings *settings)
+{
+	unsigned count = 0;
+
+	for (size_t i = 0; i < settings->upstream.count; i++)
+		count += address_is_datagram(settings->upstream.items[i].address.kind);
+	return count == 1;
+}
+
 struct datagram_flows *
 proxy_flows_new(const struct proxy_settings *settings)
 {
@@ -117,6 +128,7 @@ proxy_flows_new(const struct proxy_settings *settings)
 		.most = (size_t)settings->max_sessions,
 		.timeout_ms = (uint64_t)settings->session_timeout_ms,
 		.source = &settings->bind,
+		.waits = has_one(settings),
 	};
 
 	return datagram_flows_new(&proxy_flow_calls, &flow_settings);

@@ -322,6 +322,62 @@ def test_clients_are_spread_and_stay(twined, upstream):
     assert [len(one) for one in seen] == [30, 10]
 
 
+# ---- Unix sockets that are full
+
+
+def test_a_unix_client_waits_for_a_unix_upstream_and_loses_nothing(twined, upstream, directory):
+    server = upstream(f"unixgram://{directory}/far", silence)
+    daemon = twined(listener("it", "proxy", f"unixgram://{directory}/near", upstream=server.address))
+    client = daemon.connect("it", "unixgram")
+    for number in range(3000):
+        client.send(b"%d" % number)
+    assert [int(data) for data, _ in server.wait(3000)] == list(range(3000))
+
+
+def test_a_unix_client_that_reads_late_gets_every_answer(twined, upstream, directory):
+    server = upstream("udp://127.0.0.1:0", lambda data, source: [b"%d" % i for i in range(100)])
+    daemon = twined(listener("it", "proxy", f"unixgram://{directory}/near", upstream=server.address))
+    late, other = (daemon.connect("it", "unixgram") for _ in range(2))
+    late.send(b"?")
+    other.send(b"?")
+    assert [int(other.recv(10)) for _ in range(100)] == list(range(100))
+    assert [int(late.recv(10)) for _ in range(100)] == list(range(100))
+
+
+@pytest.mark.parametrize("near", ["udp", "path"])
+def test_a_unix_upstream_that_does_not_read_holds_up_no_client_of_another(twined, upstream, directory, near):
+    server = upstream(f"unixgram://{directory}/far")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as hung:
+        hung.bind(f"{directory}/hung")
+        daemon = twined(listener("it", "proxy", address(near, directory, "near"),
+                                 upstream=f"unixgram://{directory}/hung, {server.address}"))
+        clients = [daemon.connect("it", scheme(near)) for _ in range(2)]
+        for number in range(100):
+            clients[0].send(b"%d" % number)
+            is_served(clients[1], b"%d" % number)
+        # What has waited comes when it reads, in order.
+        hung.settimeout(PATIENCE)
+        assert [int(hung.recv(10)) for _ in range(100)] == list(range(100))
+
+
+def test_a_unix_upstream_that_goes_leaves_nobody_waiting(twined, upstream, directory):
+    where = f"unixgram://{directory}/far"
+    hung = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    hung.bind(f"{directory}/far")
+    daemon = twined(listener("it", "proxy", f"unixgram://{directory}/near", upstream=where,
+                             max_fails="none"))
+    client = daemon.connect("it", "unixgram")
+    client.settimeout(0.3)
+    with pytest.raises(TimeoutError):
+        for _ in range(1000):
+            client.send(b"?")
+    client.settimeout(PATIENCE)
+    hung.close()
+    os.unlink(f"{directory}/far")
+    upstream(where)
+    wait_for(lambda: client.send(b"!") and summary(daemon, "it")["datagrams out"], "it is served again")
+
+
 # ---- Rules
 
 
