@@ -14,7 +14,10 @@
 #include "net/port.h"
 #include "net/tally.h"
 
-enum { RETRY_MS = 80 };
+enum {
+	RETRY_MS = 80,
+	BURST_ROOM = 1 << 20,	/* bytes; the kernel's rmem_max bounds it too */
+};
 
 const void *
 datagram_settings(const struct datagram *datagram)
@@ -121,6 +124,17 @@ datagrams_ready(evutil_socket_t fd, short what, void *arg)
 		datagram_batch_answer(batch, port);
 }
 
+/* Lets a burst wait that comes faster than it is read. Who has passed the socket may have said more. */
+static void
+make_room(int fd)
+{
+	int room = 0, wanted = BURST_ROOM;
+	socklen_t length = sizeof room;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, &length) == 0 && room < wanted)
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &wanted, sizeof wanted);
+}
+
 /* Begins to read; without memory for that, later. */
 static void
 open_call(void *arg)
@@ -188,6 +202,8 @@ void
 datagram_port_open(struct datagram_port *port, struct own_addresses *own)
 {
 	reply_rules_set_own(&port->rules, own);
+	if (port->endpoint.kind == ADDRESS_UDP)
+		make_room(port->fd);
 	reactor_call_wait(port->endpoint.reactor, open_call, port);
 }
 
