@@ -16,8 +16,13 @@
 #include "protocols/proxy_settings.h"
 #include "protocols/upstreams.h"
 
-/* A pause between two rounds is anything up to this, which doubles with each round. */
-enum { PAUSE_FIRST_MS = 100, PAUSE_MOST_MS = 5000 };
+enum {
+	/* A pause between two rounds is anything up to this, which doubles with each round. */
+	PAUSE_FIRST_MS = 100,
+	PAUSE_MOST_MS = 5000,
+	/* How often who pauses looks whether others have found out that there is no need to. */
+	LOOK_MS = 250,
+};
 
 struct way {
 	struct way **owner;		/* its pointer to this */
@@ -33,6 +38,8 @@ struct way {
 	uint64_t begun_ms;
 	int64_t idle_timeout_ms;	/* the client's own, while it is held */
 	int64_t pause_ms;		/* the next one is shorter than this */
+	uint64_t pause_until_ms;
+	unsigned changes;		/* upstreams_changes when the last round began */
 	bool connecting;		/* within connector_dial */
 	bool held;			/* the client is */
 	bool went_round;		/* every upstream has been tried */
@@ -114,6 +121,24 @@ way_limit_ms(const struct way *way, enum pick pick)
 	return limit_ms;
 }
 
+static struct upstreams *
+way_upstreams(const struct way *way)
+{
+	const struct proxy_shared *shared = factory_shared(transport_factory(way->client));
+
+	return shared->streams;
+}
+
+/* Pauses on, until the next look. */
+static void
+way_pause(struct way *way)
+{
+	uint64_t look_ms = reactor_now_ms() + LOOK_MS;
+
+	reactor_set_deadline(transport_reactor(way->client), &way->deadline,
+			     look_ms < way->pause_until_ms ? look_ms : way->pause_until_ms);
+}
+
 /* There is none to dial now: waits a while, or gives up. */
 static void
 way_wait(struct way *way, enum pick pick)
@@ -139,8 +164,9 @@ way_wait(struct way *way, enum pick pick)
 	if (pause_ms > left_ms)
 		pause_ms = left_ms;
 	way->pause_ms = way->pause_ms * 2 > PAUSE_MOST_MS ? PAUSE_MOST_MS : way->pause_ms * 2;
+	way->pause_until_ms = now_ms + (uint64_t)pause_ms;
 	way_hold(way);
-	reactor_set_deadline(transport_reactor(way->client), &way->deadline, now_ms + (uint64_t)pause_ms);
+	way_pause(way);
 }
 
 /* Hands over the upstream that has answered; the way is gone. */
@@ -244,10 +270,11 @@ way_dial(struct way *way)
 static void
 way_go(struct way *way)
 {
-	const struct proxy_shared *shared = factory_shared(transport_factory(way->client));
+	struct upstreams *upstreams = way_upstreams(way);
 
+	way->changes = upstreams_changes(upstreams);
 	do {
-		enum pick pick = upstreams_pick(shared->streams, transport_peer(way->client), &way->choice);
+		enum pick pick = upstreams_pick(upstreams, transport_peer(way->client), &way->choice);
 
 		if (pick != PICK_OK) {
 			way_wait(way, pick);
@@ -257,16 +284,19 @@ way_go(struct way *way)
 	} while (way->connector == NULL && way_goes_on(way));
 }
 
-/* A pause is over, or there is no time left for an attempt. */
+/* A pause is over, or interrupted for a look; or there is no time left for an attempt. */
 static void
 deadline_reached(void *arg)
 {
 	struct way *way = arg;
 
-	if (way->connector == NULL)
+	if (way->connector != NULL)
+		way_give_up(way, reason_for(way->error));
+	else if (reactor_now_ms() >= way->pause_until_ms
+		 || upstreams_changes(way_upstreams(way)) != way->changes)
 		way_go(way);
 	else
-		way_give_up(way, reason_for(way->error));
+		way_pause(way);
 }
 
 void

@@ -176,6 +176,14 @@ news_take(struct news *news, struct upstream *upstream, enum health_news what, u
 	news->what = what;
 	if (upstream->health.epoch != epoch)
 		upstream->group->change_ms = 0;
+	if (what == HEALTH_CAME_UP)
+		atomic_fetch_add_explicit(&upstream->group->changes, 1, memory_order_relaxed);
+}
+
+unsigned
+upstreams_changes(const struct upstreams *upstreams)
+{
+	return atomic_load_explicit(&upstreams->changes, memory_order_relaxed);
 }
 
 void

@@ -130,6 +130,7 @@ set_places(struct upstream *upstream, struct places *places)
 	health_renew(&upstream->health, reactor_now_ms());
 	upstreams->change_ms = 0;
 	pthread_mutex_unlock(&upstreams->mutex);
+	atomic_fetch_add_explicit(&upstreams->changes, 1, memory_order_relaxed);
 	places_unref(old);
 	upstream_check_soon(upstream);
 }
@@ -139,6 +140,7 @@ upstream_not_pending(struct upstream *upstream)
 {
 	pthread_mutex_lock(&upstream->group->mutex);
 	upstream->group->pending -= upstream->is_pending;
+	atomic_fetch_add_explicit(&upstream->group->changes, upstream->is_pending, memory_order_relaxed);
 	upstream->is_pending = false;
 	pthread_mutex_unlock(&upstream->group->mutex);
 }

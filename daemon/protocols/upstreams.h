@@ -66,6 +66,12 @@ enum pick upstreams_pick(struct upstreams *upstreams, const union peer_address *
 			 struct choice *choice);
 
 /*
+ * A number that changes when there may be more to pick from: one has come up, or a name has been answered. Who
+ * waits for one need not wait any longer then.
+ */
+unsigned upstreams_changes(const struct upstreams *upstreams);
+
+/*
  * What was picked has answered: it serves. All but choice->upstream is freed: a choice of that alone is as
  * good for choice_end, so that an established pair keeps one pointer.
  */

@@ -3,6 +3,7 @@
 #define TWINED_PROTOCOLS_UPSTREAMS_PRIVATE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "net/deadline.h"
 #include "protocols/balance.h"
@@ -46,6 +47,8 @@ struct upstreams {
 	/* The home reactor's, from the start to the stop. */
 	struct factory *factory;	/* NULL: not started */
 	struct checks *checks;		/* NULL: none are made */
+
+	atomic_uint changes;		/* upstreams_changes */
 
 	/* The rest is under the mutex, but for the keys. */
 	pthread_mutex_t mutex;

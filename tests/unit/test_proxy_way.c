@@ -49,7 +49,7 @@ static struct {
 	size_t count;
 	struct upstream *dialled;	/* the one picked last */
 	unsigned open;			/* picked, and not given back */
-	unsigned picks, arrivals;
+	unsigned picks, arrivals, changes;
 	struct connector *connector;	/* that exists */
 	struct deadline *deadline;	/* that is set */
 	uint64_t deadline_ms;
@@ -210,6 +210,13 @@ upstreams_pick(struct upstreams *upstreams, const union peer_address *client, st
 	return unresolved ? PICK_UNRESOLVED : PICK_NONE;
 }
 
+unsigned
+upstreams_changes(const struct upstreams *upstreams)
+{
+	(void)upstreams;
+	return world.changes;
+}
+
 void
 choice_connected(struct choice *choice)
 {
@@ -336,6 +343,22 @@ let_pass(void)
 	world.now_ms += passed_ms;
 	world.deadline = NULL;
 	deadline->fn(deadline->arg);
+	return passed_ms;
+}
+
+/* A whole pause passes, with all the looks within; returns how much time that was. */
+static uint64_t
+let_pause(void)
+{
+	unsigned picks = world.picks, aborts = world.client.aborts;
+	uint64_t passed_ms = 0;
+
+	while (world.picks == picks && world.client.aborts == aborts) {
+		uint64_t look_ms = let_pass();
+
+		assert_true(look_ms <= 250);
+		passed_ms += look_ms;
+	}
 	return passed_ms;
 }
 
@@ -477,12 +500,11 @@ pauses_grow_and_differ_up_to_the_limit(void **state)
 	come();
 	assert_true(world.client.held);
 	while (world.client.aborts == 0) {
-		bool last = world.deadline_ms == 1000 + 600000;
-		uint64_t passed_ms = let_pass();
+		uint64_t passed_ms = let_pause();
 
 		assert_true(passed_ms >= 1 && passed_ms <= most_ms);
 		most_ms = most_ms < 2500 ? most_ms * 2 : 5000;
-		if (most_ms < 5000 || last)
+		if (most_ms < 5000 || world.now_ms == 1000 + 600000)
 			continue;
 		shortest_ms = passed_ms < shortest_ms ? passed_ms : shortest_ms;
 		longest_ms = passed_ms > longest_ms ? passed_ms : longest_ms;
@@ -502,12 +524,33 @@ one_that_comes_up_meanwhile_is_found(void **state)
 	begin(2, ECONNREFUSED | AT_ONCE);
 	world.settings.wait_for_upstream_ms = 60000;
 	come();
-	let_pass();
-	let_pass();
+	let_pause();
+	let_pause();
 	world.upstreams[1].answer = 0;
-	let_pass();
+	let_pause();
 	let_answer(0);
 	assert_arrived(8);
+}
+
+static void
+what_others_have_found_out_shortens_a_pause(void **state)
+{
+	unsigned picks;
+
+	(void)state;
+	begin(1, ECONNREFUSED | AT_ONCE);
+	world.settings.wait_for_upstream_ms = 600000;
+	come();
+	/* Up to a look after which the pause goes on for another one. */
+	do {
+		picks = world.picks;
+		let_pass();
+	} while (world.picks != picks || world.deadline_ms != world.now_ms + 250);
+	world.upstreams[0].answer = AT_ONCE;
+	world.changes++;
+	world.picks = 0;
+	let_pass();
+	assert_arrived(1);
 }
 
 static void
@@ -706,6 +749,7 @@ main(void)
 		cmocka_unit_test(what_we_are_short_of_is_no_upstreams_failure),
 		cmocka_unit_test(pauses_grow_and_differ_up_to_the_limit),
 		cmocka_unit_test(one_that_comes_up_meanwhile_is_found),
+		cmocka_unit_test(what_others_have_found_out_shortens_a_pause),
 		cmocka_unit_test(the_limit_cuts_no_attempt_but_repeated_ones),
 		cmocka_unit_test(a_name_that_is_looked_up_has_as_long_as_an_address),
 		cmocka_unit_test(while_a_name_is_looked_up_the_others_are_tried_again),
