@@ -1,4 +1,4 @@
-/* datagram.c - takes the datagrams of a bound socket in batches, and answers them as the rules allow. */
+/* datagram.c - takes the datagrams of a bound socket in batches, answers as the rules allow. */
 #include "net/datagram.h"
 
 #include <stddef.h>
@@ -44,7 +44,8 @@ datagram_reply_max(const struct datagram *datagram)
 
 	if (reply_rules_amplify(&datagram->port->rules, &datagram->source))
 		return DATAGRAM_MAX;
-	return datagram->length > protocol->reply_exempt ? datagram->length : protocol->reply_exempt;
+	return datagram->length > protocol->reply_exempt ? datagram->length
+							 : protocol->reply_exempt;
 }
 
 /* Why an answer of that length may not go out; DROP_COUNT when it may. */
@@ -58,7 +59,9 @@ reply_drop(const struct datagram *datagram, size_t length)
 		return drop;
 	if (length > datagram_reply_max(datagram))
 		return DROP_LONG;
-	return reply_rules_take(rules, &datagram->source.peer, datagram->source.loopback) ? DROP_COUNT : DROP_RATE;
+	return reply_rules_take(rules, &datagram->source.peer, datagram->source.loopback)
+		       ? DROP_COUNT
+		       : DROP_RATE;
 }
 
 void
@@ -109,7 +112,8 @@ datagrams_ready(evutil_socket_t fd, short what, void *arg)
 		datagram->length = batch->in[i].msg_len;
 		counters->datagrams_in++;
 		counters->bytes_in += datagram->length;
-		datagram_source_note(&datagram->source, port->endpoint.kind, batch->in[i].msg_hdr.msg_namelen);
+		datagram_source_note(&datagram->source, port->endpoint.kind,
+				     batch->in[i].msg_hdr.msg_namelen);
 		if (batch->in[i].msg_hdr.msg_flags & MSG_TRUNC)
 			counters->datagrams_dropped[DROP_TOO_LARGE]++;	/* never half of one */
 		else if (!reply_rules_admit(&port->rules, &datagram->source))
@@ -124,7 +128,7 @@ datagrams_ready(evutil_socket_t fd, short what, void *arg)
 		datagram_batch_answer(batch, port);
 }
 
-/* Lets a burst wait that comes faster than it is read. Who has passed the socket may have said more. */
+/* Lets a burst wait that comes faster than it is read. Who passed the socket may have said more. */
 static void
 make_room(int fd)
 {

@@ -26,9 +26,11 @@ datagram_batch_make(struct reactor *reactor)
 		batch->in_pieces[i].iov_base = reactor_scratch(reactor) + i * DATAGRAM_SLOT;
 		batch->in_pieces[i].iov_len = DATAGRAM_SLOT;
 		batch->datagrams[i].slot = i;
-		batch->in[i].msg_hdr = (struct msghdr){ .msg_iov = &batch->in_pieces[i], .msg_iovlen = 1 };
+		batch->in[i].msg_hdr =
+			(struct msghdr){ .msg_iov = &batch->in_pieces[i], .msg_iovlen = 1 };
 		batch->replies[i].msg_hdr = batch->in[i].msg_hdr;
-		batch->out[i].msg_hdr = (struct msghdr){ .msg_iov = &batch->out_pieces[i], .msg_iovlen = 1 };
+		batch->out[i].msg_hdr =
+			(struct msghdr){ .msg_iov = &batch->out_pieces[i], .msg_iovlen = 1 };
 	}
 	reactor_attach(reactor, batch, free);
 	return 0;
@@ -54,7 +56,8 @@ datagram_batch_answer(struct datagram_batch *batch, struct datagram_port *port)
 	struct counters *counters = port->endpoint.counters;
 
 	for (unsigned done = 0; done < batch->out_count;) {
-		int sent = sendmmsg(port->fd, &batch->out[done], batch->out_count - done, MSG_NOSIGNAL);
+		int sent = sendmmsg(port->fd, &batch->out[done], batch->out_count - done,
+				    MSG_NOSIGNAL);
 
 		if (sent < 0 && errno == EINTR)
 			continue;

@@ -1,4 +1,4 @@
-/* datagram_flow.c - how flows begin and end: who has one, how many there are, and when one has to go. */
+/* datagram_flow.c - how flows begin and end, how many there are, and when one has to go. */
 #include "net/datagram_flow.h"
 
 #include <errno.h>
@@ -93,13 +93,15 @@ flow_log_open(struct datagram_flow *flow, uint64_t now_ms)
 
 	if (!log_enabled(LEVEL_INFO))
 		return;
-	flow->logged = log_enabled(LEVEL_DEBUG) || bucket_take(&flows->log_lines, &log_rate, now_ms) == 0;
+	flow->logged =
+		log_enabled(LEVEL_DEBUG) || bucket_take(&flows->log_lines, &log_rate, now_ms) == 0;
 	if (!flow->logged) {
 		flows->unlogged++;
 		return;
 	}
 	if (flows->unlogged > 0)
-		log_info("%s: %" PRIu64 " flows opened and not logged", flow->port->name, flows->unlogged);
+		log_info("%s: %" PRIu64 " flows opened and not logged", flow->port->name,
+			 flows->unlogged);
 	flows->unlogged = 0;
 	source = flow_source(flow);
 	log_info("%s: %s: open", flow->port->name, datagram_source_text(&source));
@@ -116,8 +118,9 @@ flow_log_closed(const struct datagram_flow *flow, enum reason reason)
 	source = flow_source(flow);
 	lasted_ms = reactor_now_ms() - flow->opened_ms;
 	log_info("%s: %s: closed: %s, %" PRIu64 " bytes in, %" PRIu64 " out, %" PRIu64 ".%03u s",
-		 flow->port->name, datagram_source_text(&source), reason_word(reason), flow->received,
-		 flow->answered_bytes, lasted_ms / 1000, (unsigned)(lasted_ms % 1000));
+		 flow->port->name, datagram_source_text(&source), reason_word(reason),
+		 flow->received, flow->answered_bytes, lasted_ms / 1000,
+		 (unsigned)(lasted_ms % 1000));
 }
 
 /* Closes its socket: nobody else gets it, and what still comes to it is dropped by the system. */
@@ -210,7 +213,8 @@ flows_stop(struct endpoint *endpoint)
 	size_t left = flow_table_count(&flows->table);
 
 	for (; left > 0; left--) {
-		struct datagram_flow *flow = (struct datagram_flow *)flow_table_oldest(&flows->table);
+		struct datagram_flow *flow =
+			(struct datagram_flow *)flow_table_oldest(&flows->table);
 
 		for (unsigned i = 0; i < STOP_BATCHES && flow->connected && flow_receive(flow); i++)
 			;
@@ -220,7 +224,8 @@ flows_stop(struct endpoint *endpoint)
 
 /* Puts the name of a datagram's flow together; returns its length. */
 static size_t
-name_make(uint8_t name[static FLOW_NAME_MAX], const struct datagram *datagram, size_t *control_length)
+name_make(uint8_t name[static FLOW_NAME_MAX], const struct datagram *datagram,
+	  size_t *control_length)
 {
 	struct datagram_port *port = datagram->port;
 	size_t used = sizeof port;
@@ -228,7 +233,8 @@ name_make(uint8_t name[static FLOW_NAME_MAX], const struct datagram *datagram, s
 	memcpy(name, &port, sizeof port);
 	*control_length = 0;
 	if (port->sends_source) {
-		struct msghdr *in = &datagram_batch_of(port->endpoint.reactor)->in[datagram->slot].msg_hdr;
+		struct msghdr *in =
+			&datagram_batch_of(port->endpoint.reactor)->in[datagram->slot].msg_hdr;
 
 		*control_length = datagram_answer_control(in);
 		memcpy(name + used, in->msg_control, *control_length);
@@ -240,8 +246,8 @@ name_make(uint8_t name[static FLOW_NAME_MAX], const struct datagram *datagram, s
 
 /* Makes a flow and its place in the table; NULL when there is no memory. */
 static struct datagram_flow *
-flow_new(struct datagram_flows *flows, const struct datagram *datagram, const uint8_t *name, size_t length,
-	 size_t control_length)
+flow_new(struct datagram_flows *flows, const struct datagram *datagram, const uint8_t *name,
+	 size_t length, size_t control_length)
 {
 	size_t state_size = (flows->calls->state_size + 7) / 8 * 8;
 	struct datagram_flow *flow = calloc(1, sizeof *flow + state_size + length);
@@ -286,16 +292,17 @@ flows_make_room(struct datagram_flows *flows, struct datagram_batch *batch)
 
 /* The flow of a client that has none; NULL: the datagram is counted as dropped. */
 static struct datagram_flow *
-flow_open(struct datagram_flows *flows, const struct datagram *datagram, const uint8_t *name, size_t length,
-	  size_t control_length, uint64_t hash)
+flow_open(struct datagram_flows *flows, const struct datagram *datagram, const uint8_t *name,
+	  size_t length, size_t control_length, uint64_t hash)
 {
 	struct datagram_port *port = datagram->port;
 	struct counters *counters = port->endpoint.counters;
 	enum datagram_drop barred = reply_rules_source(&port->rules, &datagram->source);
 	struct datagram_flow *flow;
 
-	/* Nobody can rightly have sent that. From a low port, or a unix socket without a name, one way will do. */
-	if (barred == DROP_OWN || (barred == DROP_SOURCE && datagram->source.peer.sa.sa_family != AF_UNSPEC)) {
+	/* Nobody can have sent that. From a low port, or a nameless unix socket, one way will do. */
+	if (barred == DROP_OWN
+	    || (barred == DROP_SOURCE && datagram->source.peer.sa.sa_family != AF_UNSPEC)) {
 		counters->datagrams_dropped[barred]++;
 		return NULL;
 	}

@@ -8,7 +8,7 @@
 #include "net/listener.h"
 #include "net/tally.h"
 
-/* When the system is out of local ports, of so many flows one goes: other programs need some, too. */
+/* Of so many flows one goes when local ports are short: other programs need some, too. */
 enum { PORTS_SHARE = 64 };
 
 /* Whether an error says that there are too many sockets. */
@@ -37,15 +37,15 @@ flow_dial(struct datagram_flow *flow, const struct sockaddr_any *to)
 
 	if (fd < 0)
 		return errno;
-	if (reactor_watch(flow->port->endpoint.reactor, &flow->event, fd, EV_READ | EV_PERSIST, flow_ready,
-			  flow)
+	if (reactor_watch(flow->port->endpoint.reactor, &flow->event, fd, EV_READ | EV_PERSIST,
+			  flow_ready, flow)
 	    == 0)
 		return 0;
 	close(fd);
 	return ENOMEM;
 }
 
-/* Takes a descriptor of those that flows may have, if need be from other flows: whether there is one. */
+/* Takes one of the descriptors that flows may have, if need be from other flows. */
 static bool
 take_descriptor(struct datagram_flow *flow)
 {
@@ -59,12 +59,12 @@ int
 datagram_flow_connect(struct datagram_flow *flow, const struct sockaddr_any *to)
 {
 	struct datagram_flows *flows = flow->flows;
+	unsigned share = (unsigned)(flow_table_count(&flows->table) / PORTS_SHARE) + 1;
 	int error = EMFILE;
 
 	if (take_descriptor(flow)) {
 		error = flow_dial(flow, to);
-		if (is_short(error)
-		    && flows_evict(flows, (unsigned)flow_table_count(&flows->table) / PORTS_SHARE + 1) > 0)
+		if (is_short(error) && flows_evict(flows, share) > 0)
 			error = flow_dial(flow, to);
 		if (error == 0) {
 			flow->connected = flow->just_connected = true;

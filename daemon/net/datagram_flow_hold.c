@@ -1,4 +1,4 @@
-/* datagram_flow_hold.c - datagrams of flows that wait because the unix socket that they go to is full. */
+/* datagram_flow_hold.c - datagrams that wait because the unix socket they go to is full. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,9 +8,9 @@
 #include "net/tally.h"
 
 /*
- * A unix socket holds few datagrams (net.unix.max_dgram_qlen, 10 at first) and who sends to it is used to wait
- * for it instead of losing any. A UDP socket that takes no more says that the network does not, and what waits
- * there would only be late.
+ * A unix socket holds few datagrams (net.unix.max_dgram_qlen, 10 at first) and who sends to it is
+ * used to wait for it instead of losing any. A UDP socket that takes no more says that the network
+ * does not, and what waits there would only be late.
  */
 enum {
 	HELD_BY_FLOW = 1 << 20,		/* bytes */
@@ -56,13 +56,14 @@ hold_of(struct datagram_flow *flow)
 
 /* Adds copies of the pieces, as far as there is room; the others are counted as dropped. */
 static void
-queue_add(struct datagram_flow *flow, struct held_queue *queue, const struct iovec *pieces, unsigned count)
+queue_add(struct datagram_flow *flow, struct held_queue *queue, const struct iovec *pieces,
+	  unsigned count)
 {
 	for (unsigned i = 0; i < count; i++) {
 		size_t size = sizeof(struct held) + pieces[i].iov_len;
-		struct held *held = queue->size + size <= HELD_BY_FLOW && flow->flows->held + size <= HELD_BY_ALL
-					    ? malloc(size)
-					    : NULL;
+		bool room = queue->size + size <= HELD_BY_FLOW
+			    && flow->flows->held + size <= HELD_BY_ALL;
+		struct held *held = room ? malloc(size) : NULL;
 
 		if (held == NULL) {
 			flow_count_drops(flow, DROP_SEND, count - i);
@@ -101,12 +102,14 @@ queue_drop(struct datagram_flow *flow, struct held_queue *queue)
 
 /* Sends what the socket takes: 0, EAGAIN when some has to wait on, or the errno of a refusal. */
 static int
-queue_send(struct datagram_flow *flow, struct held_queue *queue, const struct datagram_way *way, bool counted)
+queue_send(struct datagram_flow *flow, struct held_queue *queue, const struct datagram_way *way,
+	   bool counted)
 {
 	struct counters *counters = flow->port->endpoint.counters;
 
 	while (queue->first != NULL) {
-		struct iovec piece = { .iov_base = queue->first->bytes, .iov_len = queue->first->length };
+		struct held *first = queue->first;
+		struct iovec piece = { .iov_base = first->bytes, .iov_len = first->length };
 
 		if (datagram_run_send(way, &piece, 1) == 1) {
 			counters->datagrams_out += counted;
@@ -168,7 +171,8 @@ flow_hold_back(struct datagram_flow *flow, const struct iovec *pieces, unsigned 
 	}
 	queue_add(flow, &hold->back, pieces, count);
 	if (hold->back.first != NULL)
-		reactor_set_deadline(flow->port->endpoint.reactor, &hold->retry, reactor_now_ms() + RETRY_MS);
+		reactor_set_deadline(flow->port->endpoint.reactor, &hold->retry,
+				     reactor_now_ms() + RETRY_MS);
 	hold_settle(flow);
 }
 

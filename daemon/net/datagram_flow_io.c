@@ -1,4 +1,4 @@
-/* datagram_flow_io.c - the datagrams of flows: out to where they are connected, and back to their clients. */
+/* datagram_flow_io.c - datagrams of flows: out to where they are connected, and back to clients. */
 #include <errno.h>
 #include <string.h>
 
@@ -6,7 +6,8 @@
 #include "net/datagram_run.h"
 #include "net/tally.h"
 
-enum { TRIES_A_BATCH = 4 };	/* upstreams that refuse; the flow's next datagram finds out about others */
+/* Upstreams that refuse; the flow's next datagram finds out about others. */
+enum { TRIES_A_BATCH = 4 };
 
 void
 flow_count_drops(const struct datagram_flow *flow, enum datagram_drop drop, unsigned count)
@@ -54,7 +55,8 @@ flow_is_refusal(int error)
 static void
 add_piece(struct datagram_batch *batch, void *bytes, size_t length)
 {
-	batch->out_pieces[batch->out_count++] = (struct iovec){ .iov_base = bytes, .iov_len = length };
+	batch->out_pieces[batch->out_count++] =
+		(struct iovec){ .iov_base = bytes, .iov_len = length };
 }
 
 /* Leaves one of what is to be sent out. */
@@ -67,15 +69,17 @@ leave_out(struct datagram_batch *batch, unsigned index)
 }
 
 /*
- * Sends the batch from done on; what cannot be sent is counted and left out. 0, or the errno that says that there
- * is no way to where the flow is connected, or EAGAIN of a socket that is worth waiting for.
+ * Sends the batch from done on; what cannot be sent is counted and left out. 0, or the errno that
+ * says that there is no way to where the flow is connected, or EAGAIN of a socket that is worth
+ * waiting for.
  */
 static int
-send_pieces(struct datagram_flow *flow, struct datagram_batch *batch, const struct datagram_way *way,
-	    bool waits, unsigned *done)
+send_pieces(struct datagram_flow *flow, struct datagram_batch *batch,
+	    const struct datagram_way *way, bool waits, unsigned *done)
 {
 	for (bool again = true;;) {
-		unsigned sent = datagram_run_send(way, batch->out_pieces + *done, batch->out_count - *done);
+		unsigned sent =
+			datagram_run_send(way, batch->out_pieces + *done, batch->out_count - *done);
 
 		*done += sent;
 		if (*done == batch->out_count)
@@ -98,8 +102,8 @@ flow_watch(struct datagram_flow *flow, short what)
 	int fd = flow_fd(flow);
 
 	reactor_unwatch(&flow->event);
-	if (reactor_watch(flow->port->endpoint.reactor, &flow->event, fd, what | EV_READ | EV_PERSIST,
-			  flow_ready, flow)
+	if (reactor_watch(flow->port->endpoint.reactor, &flow->event, fd,
+			  what | EV_READ | EV_PERSIST, flow_ready, flow)
 	    != 0)
 		flow_refused(flow, ENOMEM);
 }
@@ -150,7 +154,7 @@ flow_send(struct datagram_flow *flow, struct datagram_batch *batch)
 	return flow_is_refusal(error) ? error : 0;
 }
 
-/* Sends what the flow has to send; if that is refused, it goes to where the flow is connected next. */
+/* Sends what the flow has to send; what is refused goes to where it is connected next. */
 static void
 flow_flush(struct datagram_flow *flow, struct datagram_batch *batch)
 {
@@ -216,7 +220,8 @@ flow_answer(struct datagram_flow *flow, struct datagram_batch *batch)
 	unsigned done = 0;
 
 	if (!flow_holds_back(flow))
-		send_pieces(flow, batch, &way, flow->port->endpoint.kind == ADDRESS_UNIXGRAM, &done);
+		send_pieces(flow, batch, &way, flow->port->endpoint.kind == ADDRESS_UNIXGRAM,
+			    &done);
 	if (done < batch->out_count)
 		flow_hold_back(flow, batch->out_pieces + done, batch->out_count - done);
 	counters->datagrams_out += done;

@@ -23,7 +23,7 @@ struct datagram_flows {
 /*
  * What a flow is found by: bytes that are equal for equal clients, aligned as the parts are.
  *
- *   struct datagram_port * | control: the address of ours, 0 or DATAGRAM_CONTROL bytes or fewer | sockaddr
+ *   struct datagram_port * | control: the address of ours, DATAGRAM_CONTROL at most | sockaddr
  */
 enum { FLOW_NAME_MAX = sizeof(void *) + DATAGRAM_CONTROL + sizeof(struct sockaddr_un) };
 
@@ -43,7 +43,7 @@ struct datagram_flow {
 	uint16_t segment_max, answer_segment_max;	/* of datagram_run.h */
 	uint32_t own_changes;		/* of the port, when barred was found out */
 	uint8_t control_length;
-	uint8_t barred;			/* enum datagram_drop: why it is not answered; DROP_COUNT: it is */
+	uint8_t barred;			/* enum datagram_drop: why it is not answered, or DROP_COUNT */
 	uint8_t unsent;			/* enum datagram_drop: why it could not be connected */
 	bool loopback, amplify;
 	bool connected;
@@ -106,15 +106,15 @@ struct datagram_way flow_way_back(struct datagram_flow *flow);
 void flow_count_drops(const struct datagram_flow *flow, enum datagram_drop drop, unsigned count);
 
 /*
- * Datagrams that wait (datagram_flow_hold.c), to the upstream and back to the client. What is held is copied;
- * what there is no room for is counted as dropped.
+ * Datagrams that wait (datagram_flow_hold.c), to the upstream and back to the client. What is held
+ * is copied; what there is no room for is counted as dropped.
  */
 void flow_hold_out(struct datagram_flow *flow, const struct iovec *pieces, unsigned count);
 void flow_hold_back(struct datagram_flow *flow, const struct iovec *pieces, unsigned count);
 bool flow_holds_out(const struct datagram_flow *flow);
 bool flow_holds_back(const struct datagram_flow *flow);
 
-/* Sends to the upstream what it takes now: 0 when that is all, EAGAIN, or the errno of a refusal. */
+/* Sends the upstream what it takes now: 0 when that is all, EAGAIN, or a refusal's errno. */
 int flow_unhold_out(struct datagram_flow *flow, const struct datagram_way *way);
 
 /* Drops what waits for the upstream; and what waits for the client, too. */

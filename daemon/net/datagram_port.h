@@ -1,4 +1,4 @@
-/* datagram_port.h - takes the datagrams of a bound socket on one reactor, in batches, and sends replies. */
+/* datagram_port.h - takes the datagrams of a bound socket on one reactor, and sends replies. */
 #ifndef TWINED_NET_DATAGRAM_PORT_H
 #define TWINED_NET_DATAGRAM_PORT_H
 
@@ -28,8 +28,8 @@ void own_addresses_unref(struct own_addresses *own);
 bool own_addresses_have(const struct own_addresses *own, const struct sockaddr_any *address);
 
 /*
- * Makes a datagram port that does not read yet; as acceptor_new of acceptor.h, and it holds the port.
- * These are for the control thread.
+ * Makes a datagram port that does not read yet; as acceptor_new of acceptor.h, and it holds the
+ * port. These are for the control thread.
  */
 struct datagram_port *datagram_port_new(struct port *port, const struct listener_settings *settings,
 					struct factory *factory, struct limits *limits,
@@ -42,8 +42,8 @@ void datagram_port_open(struct datagram_port *port, struct own_addresses *own);
 void datagram_port_set_own(struct datagram_port *port, struct own_addresses *own);
 
 /*
- * Stops reading and gives the port up. Its flows (datagram_flow.h) still answer their clients, from its socket,
- * until they end; then it is freed.
+ * Stops reading and gives the port up. Its flows (datagram_flow.h) still answer their clients, from
+ * its socket, until they end; then it is freed.
  */
 void datagram_port_close(struct datagram_port *port);
 

@@ -1,4 +1,4 @@
-/* datagram_private.h - a datagram port from within: for datagram.c, datagram_batch.c and datagram_flow*.c. */
+/* datagram_private.h - a datagram port from within: for datagram.c, _batch.c and _flow*.c only. */
 #ifndef TWINED_NET_DATAGRAM_PRIVATE_H
 #define TWINED_NET_DATAGRAM_PRIVATE_H
 
@@ -15,7 +15,8 @@
 enum {
 	DATAGRAM_BATCH = 32,
 	DATAGRAM_SLOT = REACTOR_SCRATCH_SIZE / DATAGRAM_BATCH,	/* 64 KiB */
-	DATAGRAM_CONTROL = CMSG_SPACE(sizeof(struct in_pktinfo)) + CMSG_SPACE(sizeof(struct in6_pktinfo)),
+	DATAGRAM_CONTROL =
+		CMSG_SPACE(sizeof(struct in_pktinfo)) + CMSG_SPACE(sizeof(struct in6_pktinfo)),
 };
 
 _Static_assert((int)DATAGRAM_SLOT >= (int)DATAGRAM_MAX, "a slot holds the largest datagram");
@@ -60,12 +61,12 @@ struct datagram {
 };
 
 /*
- * What is received at once and what is sent at once. One a reactor, for as long as a callback runs: the
- * bytes lie in the reactor's scratch buffer, a slot for each datagram.
+ * What is received at once and what is sent at once. One a reactor, for as long as a callback runs:
+ * the bytes lie in the reactor's scratch buffer, a slot for each datagram.
  */
 struct datagram_batch {
 	struct mmsghdr in[DATAGRAM_BATCH];		/* received by a port */
-	struct mmsghdr replies[DATAGRAM_BATCH];		/* received from where a socket is connected */
+	struct mmsghdr replies[DATAGRAM_BATCH];		/* received by a connected socket */
 	struct mmsghdr out[DATAGRAM_BATCH];		/* each a piece of its own */
 	struct iovec in_pieces[DATAGRAM_BATCH], out_pieces[DATAGRAM_BATCH];
 	struct datagram datagrams[DATAGRAM_BATCH];	/* those of a port */
@@ -82,8 +83,8 @@ int datagram_batch_make(struct reactor *reactor);
 int datagram_batch_receive(struct datagram_batch *batch, const struct datagram_port *port);
 
 /*
- * Sends all answers in batch->out and counts them: one that the system does not take does not hold up the
- * others.
+ * Sends all answers in batch->out and counts them: one that the system does not take does not hold
+ * up the others.
  */
 void datagram_batch_answer(struct datagram_batch *batch, struct datagram_port *port);
 
@@ -91,8 +92,9 @@ void datagram_batch_answer(struct datagram_batch *batch, struct datagram_port *p
 void datagram_flows_flush(struct datagram_batch *batch);
 
 /*
- * The control message that came with a datagram says which of our addresses it was sent to. Made into the
- * one that has an answer come from there, in its place; returns its length, 0 when there is none.
+ * The control message that came with a datagram says which of our addresses it was sent to. Made
+ * into the one that has an answer come from there, in its place; returns its length, 0 when there
+ * is none.
  */
 size_t datagram_answer_control(struct msghdr *received);
 

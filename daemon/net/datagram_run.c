@@ -1,4 +1,4 @@
-/* datagram_run.c - sends datagrams that all go the same way, by as few calls and messages as that takes. */
+/* datagram_run.c - sends datagrams that all go the same way, by as few messages as that takes. */
 #include "net/datagram_run.h"
 
 #include <assert.h>
@@ -12,7 +12,7 @@ enum {
 	RUN_MAX = 32,
 	CONTROL_MAX = 40,
 	SEGMENT_CONTROL = CMSG_SPACE(sizeof(uint16_t)),
-	SEGMENTS_SIZE = 65507 - 40,	/* of all in one message, with whatever options IPv6 may have */
+	SEGMENTS_SIZE = 65507 - 40,	/* of all in one message, whatever options IPv6 has */
 };
 
 /* The messages that pieces are put into. */
@@ -22,7 +22,7 @@ struct messages {
 	_Alignas(struct cmsghdr) uint8_t control[RUN_MAX][CONTROL_MAX + SEGMENT_CONTROL];
 };
 
-/* How many of the pieces make one message: all of one length, but for the last, which may be shorter. */
+/* How many of the pieces make one message: of one length, but the last may be shorter. */
 static unsigned
 segments(const struct iovec *pieces, unsigned count, size_t longest)
 {
@@ -56,7 +56,8 @@ add_segment_length(struct msghdr *message, uint8_t *control, size_t used, uint16
 }
 
 static void
-make_messages(struct messages *messages, const struct datagram_way *way, struct iovec *pieces, unsigned count)
+make_messages(struct messages *messages, const struct datagram_way *way, struct iovec *pieces,
+	      unsigned count)
 {
 	messages->count = 0;
 	for (unsigned at = 0; at < count;) {
@@ -75,7 +76,8 @@ make_messages(struct messages *messages, const struct datagram_way *way, struct 
 		if (taken > 1) {
 			if (way->control_length > 0)
 				memcpy(control, way->control, way->control_length);
-			add_segment_length(message, control, way->control_length, (uint16_t)pieces[at].iov_len);
+			add_segment_length(message, control, way->control_length,
+					   (uint16_t)pieces[at].iov_len);
 		}
 		at += taken;
 	}

@@ -117,7 +117,7 @@ flow_table_touch(struct flow_table *table, struct flow_entry *entry, uint64_t no
 	struct flow_list *list = list_of(table, entry);
 
 	if (entry->active_ms == now_ms)
-		return;		/* as good as the newest: what is as old comes behind it by chance */
+		return;		/* as good as the newest: the others of that moment are no newer */
 	entry->active_ms = now_ms;
 	if (list->last == entry)
 		return;
@@ -151,7 +151,8 @@ flow_table_victim(const struct flow_table *table)
 	bool fresh_goes = table->fresh.count * 4 >= flow_table_count(table);
 	struct flow_entry *victim = first_not_held(fresh_goes ? &table->fresh : &table->proven);
 
-	return victim != NULL ? victim : first_not_held(fresh_goes ? &table->proven : &table->fresh);
+	return victim != NULL ? victim
+			      : first_not_held(fresh_goes ? &table->proven : &table->fresh);
 }
 
 struct flow_entry *

@@ -13,11 +13,11 @@
  *   fresh     those that have carried one datagram of their client       longest silent ... newest
  *   proven    those that have carried more                                longest silent ... newest
  *
- * Whoever forges the sources of his datagrams has a flow made by each. So a fresh flow goes before any
- * proven one, as long as the fresh ones are a quarter of all or more. Beyond that the proven one goes that
- * has been silent for longest: else whoever forges two datagrams of each source would have all places but
- * one, in which every new client would be driven out by the next before it is answered. Answers prove
- * nothing: an upstream answers a forged datagram as any other.
+ * Whoever forges the sources of his datagrams has a flow made by each. So a fresh flow goes before
+ * any proven one, as long as the fresh ones are a quarter of all or more. Beyond that the proven
+ * one goes that has been silent for longest: else whoever forges two datagrams of each source would
+ * have all places but one, in which every new client would be driven out by the next before it is
+ * answered. Answers prove nothing: an upstream answers a forged datagram as any other.
  */
 struct flow_list {
 	struct flow_entry *first, *last;
@@ -64,8 +64,8 @@ struct flow_entry *flow_table_find(const struct flow_table *table, uint64_t hash
 				   size_t length);
 
 /*
- * Adds a flow, which is not there yet, as a fresh one; its hash and its name are filled in. now_ms never
- * goes back. The table must not be full. 0, or -1 without memory.
+ * Adds a flow, which is not there yet, as a fresh one; its hash and its name are filled in. now_ms
+ * never goes back. The table must not be full. 0, or -1 without memory.
  */
 int flow_table_add(struct flow_table *table, struct flow_entry *entry, uint64_t now_ms);
 

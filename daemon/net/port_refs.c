@@ -1,4 +1,4 @@
-/* port_refs.c - who still needs a port: those who are bound to it, and those who only send from it. */
+/* port_refs.c - who needs a port: those bound to it, and those who only send from it. */
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>

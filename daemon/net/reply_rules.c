@@ -1,4 +1,4 @@
-/* reply_rules.c - whom no answer goes to, how many and how long: the same for every datagram protocol. */
+/* reply_rules.c - whom no answer goes to, how many, how long: for every datagram protocol. */
 #include "net/reply_rules.h"
 
 #include <netinet/in.h>
@@ -31,7 +31,8 @@ datagram_source_text(const struct datagram_source *source)
 	static _Thread_local char text[ADDRESS_TEXT_MAX];
 
 	if (source->peer.sa.sa_family == AF_UNSPEC)
-		return address_format(ADDRESS_UNIXGRAM, &source->from.u.sa, source->from.length, text);
+		return address_format(ADDRESS_UNIXGRAM, &source->from.u.sa, source->from.length,
+				      text);
 	return address_format(ADDRESS_UDP, &source->peer.sa, sizeof source->peer, text);
 }
 
@@ -79,7 +80,7 @@ reply_rules_source(const struct reply_rules *rules, const struct datagram_source
 
 	if (peer->sa.sa_family == AF_UNSPEC) {
 		if (source->from.length <= sizeof(sa_family_t))
-			return DROP_SOURCE;	/* a unix socket without a name cannot be answered */
+			return DROP_SOURCE;	/* a nameless unix socket cannot be answered */
 	} else {
 		if (is_impossible_source(peer))
 			return DROP_SOURCE;
@@ -102,7 +103,8 @@ reply_rules_take(struct reply_rules *rules, const union peer_address *peer, bool
 {
 	const struct rate *rate = &rules->settings->udp_reply_rate;
 
-	if (peer->sa.sa_family == AF_UNSPEC || rate->count == 0 || (rate->count == OPTION_AUTO && loopback))
+	if (peer->sa.sa_family == AF_UNSPEC || rate->count == 0
+	    || (rate->count == OPTION_AUTO && loopback))
 		return true;
 	if (rules->rate == NULL)
 		rules->rate = reply_rate_new(rate->count == OPTION_AUTO ? &auto_rate : rate);

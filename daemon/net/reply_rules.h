@@ -1,4 +1,4 @@
-/* reply_rules.h - whom no answer goes to, how many and how long: the same for every datagram protocol. */
+/* reply_rules.h - whom no answer goes to, how many, how long: for every datagram protocol. */
 #ifndef TWINED_NET_REPLY_RULES_H
 #define TWINED_NET_REPLY_RULES_H
 
@@ -41,12 +41,13 @@ void reply_rules_set_own(struct reply_rules *rules, struct own_addresses *own);
 bool reply_rules_admit(const struct reply_rules *rules, const struct datagram_source *source);
 
 /* Why no answer at all may go to a source; DROP_COUNT when one may. */
-enum datagram_drop reply_rules_source(const struct reply_rules *rules, const struct datagram_source *source);
+enum datagram_drop reply_rules_source(const struct reply_rules *rules,
+				      const struct datagram_source *source);
 
 /* Whether a source may be answered with more than it has sent. */
 bool reply_rules_amplify(const struct reply_rules *rules, const struct datagram_source *source);
 
-/* Takes one answer of udp_reply_rate to a peer, which may be on a loopback address: whether it may go out. */
+/* Takes one answer of udp_reply_rate to a peer; loopback: its address is: whether it may go out. */
 bool reply_rules_take(struct reply_rules *rules, const union peer_address *peer, bool loopback);
 
 #endif

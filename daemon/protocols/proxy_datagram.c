@@ -1,4 +1,4 @@
-/* proxy_datagram.c - the datagrams of a proxy: those of each client go to an upstream in a flow of their own. */
+/* proxy_datagram.c - the datagrams of a proxy: each client's go to an upstream in a flow. */
 #include "protocols/proxy_datagram.h"
 
 #include <errno.h>
@@ -12,12 +12,13 @@
 #include "protocols/proxy_settings.h"
 #include "protocols/upstreams.h"
 
-enum { UPSTREAMS_AT_ONCE = 4 };	/* that cannot be connected to; the next datagram finds out about others */
+/* That cannot be connected to; the next datagram finds out about others. */
+enum { UPSTREAMS_AT_ONCE = 4 };
 
 /* What is kept with a flow. */
 struct proxy_flow {
 	struct choice choice;
-	size_t place;		/* of the choice's places the one to be connected to, counted from its first */
+	size_t place;		/* the one to be connected to, counted from the choice's first */
 };
 
 static void
@@ -26,7 +27,8 @@ log_failure(const struct datagram_flow *flow, const struct choice *choice, int e
 	const char *name = datagram_flow_log_name(flow);
 
 	if (name != NULL)
-		log_info("%s: upstream %s: %s", name, upstream_text(choice->upstream), strerror(error));
+		log_info("%s: upstream %s: %s", name, upstream_text(choice->upstream),
+			 strerror(error));
 }
 
 /* Tries the places of what has been picked: 0, or -1 with errno. */
@@ -60,7 +62,8 @@ proxy_flow_wanted(struct datagram_flow *flow)
 	for (unsigned i = 0; i < UPSTREAMS_AT_ONCE; i++) {
 		if (state->choice.upstream == NULL) {
 			state->place = 0;
-			if (upstreams_pick(shared->datagrams, datagram_flow_client(flow), &state->choice)
+			if (upstreams_pick(shared->datagrams, datagram_flow_client(flow),
+					   &state->choice)
 			    != PICK_OK) {
 				choice_forget(&state->choice);
 				return;

@@ -1,4 +1,4 @@
-/* proxy_datagram.h - the datagrams of a proxy: those of each client go to an upstream in a flow of their own. */
+/* proxy_datagram.h - the datagrams of a proxy: each client's go to an upstream in a flow. */
 #ifndef TWINED_PROTOCOLS_PROXY_DATAGRAM_H
 #define TWINED_PROTOCOLS_PROXY_DATAGRAM_H
 
@@ -9,7 +9,7 @@ struct datagram;
 struct datagram_flows;
 struct proxy_settings;
 
-/* The flows of a factory, which the settings outlive; datagram_flows_free of datagram_flow.h. NULL with errno. */
+/* The flows of a factory, which the settings outlive; datagram_flows_free. NULL with errno. */
 struct datagram_flows *proxy_flows_new(const struct proxy_settings *settings);
 
 /* The protocol's datagram_received. */

@@ -60,7 +60,8 @@ draw(unsigned bound)
 
 /* Sends pieces of these lengths and sees them arrive. */
 static void
-send_and_receive(const struct pair *pair, const struct datagram_way *way, const size_t *lengths, unsigned count)
+send_and_receive(const struct pair *pair, const struct datagram_way *way, const size_t *lengths,
+		 unsigned count)
 {
 	static uint8_t bytes[PIECES][65536], received[65536];
 	struct iovec pieces[PIECES];
@@ -135,7 +136,7 @@ it_names_the_receiver_and_the_source(void **state)
 	memcpy(CMSG_DATA(header), &source, sizeof source);
 	send_and_receive(pair, &way, lengths, 4);
 	assert_int_equal(datagram_run_send(&way, &piece, 1), 1);
-	assert_int_equal(recvfrom(pair->receiver, &byte, 1, 0, (struct sockaddr *)&from, &length), 1);
+	assert_int_equal(recvfrom(pair->receiver, &byte, 1, 0, (void *)&from, &length), 1);
 	assert_int_equal(ntohl(from.sin_addr.s_addr), INADDR_LOOPBACK + 4);
 	close(fd);
 }
@@ -187,12 +188,14 @@ unix_sockets_get_each_by_itself(void **state)
 	int fds[2];
 	uint16_t none = 0;
 	struct pair pair;
+	struct datagram_way way;
 	static const size_t lengths[] = { 5, 5, 5, 0, 1 };
 
 	(void)state;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, fds), 0);
 	pair = (struct pair){ .receiver = fds[1] };
-	send_and_receive(&pair, &(struct datagram_way){ .fd = fds[0], .segment_max = &none }, lengths, 5);
+	way = (struct datagram_way){ .fd = fds[0], .segment_max = &none };
+	send_and_receive(&pair, &way, lengths, 5);
 	close(fds[0]);
 	close(fds[1]);
 }

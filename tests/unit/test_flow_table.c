@@ -1,4 +1,4 @@
-/* test_flow_table.c - which flow is found, which is the oldest, and which goes: against a plain model. */
+/* test_flow_table.c - which flow is found, is the oldest, and goes: against a plain model. */
 #include "net/flow_table.h"
 
 #include <setjmp.h>
@@ -23,7 +23,8 @@ struct client {
 };
 
 static void
-name_entry(const struct flow_table *table, struct flow_entry *entry, const void *name, size_t length)
+name_entry(const struct flow_table *table, struct flow_entry *entry, const void *name,
+	   size_t length)
 {
 	*entry = (struct flow_entry){ .name = name, .name_length = (uint8_t)length };
 	entry->hash = flow_table_hash(table, name, length);
@@ -44,7 +45,8 @@ model_oldest(struct client *clients, bool proven)
 	for (size_t i = 0; i < CLIENTS; i++)
 		if (clients[i].there && clients[i].proven == proven
 		    && (oldest == NULL || clients[i].active_ms < oldest->active_ms
-			|| (clients[i].active_ms == oldest->active_ms && clients[i].order < oldest->order)))
+			|| (clients[i].active_ms == oldest->active_ms
+			    && clients[i].order < oldest->order)))
 			oldest = &clients[i];
 	return oldest;
 }
@@ -134,9 +136,10 @@ it_does_what_a_plain_model_does(void **state)
 	flow_table_destroy(&table);
 }
 
-/* Adds a flow of a number, over another one if need be, and has it carry so many datagrams of its client. */
+/* Adds a flow of a number, over another one if need be, that has carried so many datagrams. */
 static void
-enter(struct flow_table *table, struct flow_entry *entries, uint32_t *names, uint32_t number, unsigned datagrams)
+enter(struct flow_table *table, struct flow_entry *entries, uint32_t *names, uint32_t number,
+      unsigned datagrams)
 {
 	if (flow_table_count(table) == table->most)
 		flow_table_remove(table, flow_table_victim(table));
