@@ -7,6 +7,7 @@ import socket
 import pytest
 
 from backends import ask, backend, reply	# backend is a fixture
+from datagram_peers import upstream		# so is this
 from support import SLOW, listener, receive, wait_for
 
 QUICK = {"check_interval": "50ms", "fail_timeout": "100ms"}
@@ -170,3 +171,63 @@ def test_a_stop_in_the_middle_of_a_check_is_a_good_one(twined, backend):
                    connect_timeout=f"{int(20 * SLOW)}s")
     wait_for(lambda: a.accepted, "a check")
     daemon.stop()
+
+
+def test_a_datagram_server_is_asked_with_a_datagram(twined, upstream, directory):
+    answers = {"it": b"pong, and more"}
+
+    def answer(data, _source):
+        return [answers["it"]] if data == b"ping" else [b"served"]
+    for address in ("udp://127.0.0.1:0", "udp://[::1]:0", f"unixgram://{directory}/up"):
+        answers["it"] = b"pong, and more"
+        a = upstream(address, answer)
+        daemon = twined(listener("dns", "proxy", "udp://127.0.0.1:0", upstream=a.address,
+                                 check='"ping" "pong"', **QUICK))
+        a.wait(4, "checks")
+        assert not daemon.lines(": down after")
+        answers["it"] = b"po"
+        daemon.wait_log(rf'upstream {re.escape(a.address)}: down after 3 failures: '
+                        'the answer begins "po"$')
+        answers["it"] = b"pong"
+        daemon.wait_log(": up$")
+        client = daemon.connect("dns", "udp")
+        client.send(b"hello")
+        assert client.recv(100) == b"served"
+
+
+def test_a_datagram_server_that_is_not_there_or_silent_is_down(twined, upstream):
+    a, b, c = upstream(), upstream(answer=lambda *_: []), upstream(answer=lambda *_: [b"pong"])
+    a.close()
+    daemon = twined(listener("dns", "proxy", "udp://127.0.0.1:0", check='"ping" "pong"',
+                             connect_timeout="100ms", **QUICK,
+                             upstream=f"{a.address}, {b.address}, {c.address}"))
+    daemon.wait_log(f"{a.address}: down after 1 failure: Connection refused$")
+    daemon.wait_log(f"{b.address}: down after 1 failure: Connection timed out$")
+    for _ in range(6):
+        client = daemon.connect("dns", "udp")
+        client.send(b"hello")
+        assert client.recv(100) == b"pong"
+
+
+def test_a_real_server_that_is_killed_and_started_again(twined, real_server):
+    redis = real_server()
+
+    def command(server):
+        return ["redis-server", "--port", str(server.port), "--bind", "127.0.0.1", "--save", "",
+                "--daemonize", "no"]
+    redis.start(command)
+    daemon = proxy(twined, redis.address(), check=PING, max_fails=2)
+    client = daemon.connect("web")
+    client.sendall(b"SET a 1\r\nGET a\r\n")
+    assert receive(client, 12) == b"+OK\r\n$1\r\n1\r\n"
+    redis.kill()
+    daemon.wait_log(": down after [12] failures?: Connection re(fused|set by peer)$")
+
+    def at_the_same_port(server):
+        server.port = redis.port
+        return command(server)
+    real_server().start(at_the_same_port)
+    daemon.wait_log(": up$")
+    client = daemon.connect("web")
+    client.sendall(b"GET a\r\n")
+    assert receive(client, 5) == b"$-1\r\n"
