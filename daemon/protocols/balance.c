@@ -59,8 +59,8 @@ compare_load(struct candidate a, struct candidate b)
 }
 
 /*
- * Smooth weighted round robin: each is owed its share of every turn, and whoever is owed most is taken, for
- * the shares of all. equal: among those only that have as little to do; NULL: among all.
+ * Smooth weighted round robin: each is owed its share of every turn, and whoever is owed most is
+ * taken, for the shares of all. equal: among those only that have as little to do; NULL: among all.
  */
 static inline size_t
 pick_in_turn(struct candidates among, const struct candidate *equal)
@@ -117,7 +117,10 @@ pick_at_random(struct candidates among, uint64_t draw)
 	}
 }
 
-/* -ln(1 - part), for 0 <= part < 1, without libm: halves what is left of 1 until the series is short. */
+/*
+ * -ln(1 - part), for 0 <= part < 1, without libm: halves what is left of 1 until the series is
+ * short.
+ */
 static double
 minus_log_of_rest(double part)
 {
@@ -134,10 +137,11 @@ minus_log_of_rest(double part)
 }
 
 /*
- * Weighted rendezvous hashing: client and upstream together give a number in [0, 1) that is as good as
- * random, and with it a waiting time for the upstream, exponentially distributed with its share for the
- * rate. The shortest wins. One time says nothing of another, so that to leave one out moves none but its
- * own clients. A waiting time is never shorter than part/share, which spares nearly every logarithm.
+ * Weighted rendezvous hashing: client and upstream together give a number in [0, 1) that is as good
+ * as random, and with it a waiting time for the upstream, exponentially distributed with its share
+ * for the rate. The shortest wins. One time says nothing of another, so that to leave one out moves
+ * none but its own clients. A waiting time is never shorter than part/share, which spares nearly
+ * every logarithm.
  */
 static size_t
 pick_by_source(struct candidates among, uint64_t client)

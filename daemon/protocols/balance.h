@@ -15,8 +15,8 @@ enum { BALANCE_SHARE = 256 };
 #define BALANCE_NONE SIZE_MAX
 
 /*
- * What is known of an upstream when one is picked. All of them are looked at for every client, so this is
- * kept small, in one array.
+ * What is known of an upstream when one is picked. All of them are looked at for every client, so
+ * this is kept small, in one array.
  */
 struct candidate {
 	int64_t turn;		/* round_robin: how many shares it is owed; 0 at first */
@@ -33,13 +33,13 @@ struct candidates {
 };
 
 /*
- * The index of the next one, or BALANCE_NONE. draw: for random a random number, for source the client
- * (balance_client); else unused.
+ * The index of the next one, or BALANCE_NONE. draw: for random a random number, for source the
+ * client (balance_client); else unused.
  *
- * round_robin is smooth: of weights 3 and 1, every 4 in a row get 3 and 1. least_conn takes the least
- * open/share, and among equals goes as round_robin. random takes each as often as its share says. source
- * always takes the same one for the same client; one that comes, goes or changes its share by a part of
- * all shares moves that part of the clients, to or from itself, and nobody else.
+ * round_robin is smooth: of weights 3 and 1, every 4 in a row get 3 and 1. least_conn takes the
+ * least open/share, and among equals goes as round_robin. random takes each as often as its share
+ * says. source always takes the same one for the same client; one that comes, goes or changes its
+ * share by a part of all shares moves that part of the clients, to or from itself, and nobody else.
  */
 size_t balance_pick(enum balance balance, const struct candidates *among, uint64_t draw);
 
@@ -47,8 +47,9 @@ size_t balance_pick(enum balance balance, const struct candidates *among, uint64
 void balance_settle(const struct candidates *among);
 
 /*
- * What stands for an upstream and for a client's address (without its port) in BALANCE_SOURCE: the same in
- * every process and on every machine. A new version that changed them would move every client.
+ * What stands for an upstream and for a client's address (without its port) in BALANCE_SOURCE: the
+ * same in every process and on every machine. A new version that changed them would move every
+ * client.
  */
 uint64_t balance_key(const char *text);
 uint64_t balance_client(const union peer_address *client);

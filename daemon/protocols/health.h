@@ -23,12 +23,15 @@ struct health_rules {
 	uint32_t max_fails;		/* 0: failures of connections make no difference */
 	uint64_t fail_timeout_ms;	/* at least 1 */
 	bool checked;			/* what is down comes back by a check only */
-	bool silent;			/* to hear of no failure for fail_timeout ends a trial well: datagrams */
+	bool silent;			/* datagrams: no failure for fail_timeout ends a trial well */
 };
 
 enum { HEALTH_SLOTS = 8 };
 
-/* To begin with, up: all zero, but for an epoch of 1. Times are of any clock in ms that starts above 0. */
+/*
+ * To begin with, up: all zero, but for an epoch of 1. Times are of any clock in ms that starts
+ * above 0.
+ */
 struct health {
 	enum health_state state;
 	uint32_t epoch;			/* another one for each change of state, never 0 */
@@ -45,7 +48,8 @@ struct health {
 enum health_news { HEALTH_NO_NEWS, HEALTH_WENT_DOWN, HEALTH_CAME_UP };
 
 /* Lets the time pass. */
-enum health_news health_pass_time(struct health *health, const struct health_rules *rules, uint64_t now_ms);
+enum health_news health_pass_time(struct health *health, const struct health_rules *rules,
+				  uint64_t now_ms);
 
 /* When it will next have a share other than now without anything happening; UINT64_MAX: never. */
 uint64_t health_next_ms(const struct health *health, const struct health_rules *rules, uint64_t now_ms);
@@ -61,11 +65,12 @@ bool health_begin(struct health *health, const struct health_rules *rules, uint6
 void health_forget_trial(struct health *health, uint32_t epoch);
 
 /* A connection has been answered. */
-enum health_news health_served(struct health *health, const struct health_rules *rules, uint64_t now_ms);
+enum health_news health_served(struct health *health, const struct health_rules *rules,
+			       uint64_t now_ms);
 
 /*
- * A connection, begun in that epoch, has failed; 0: in this one. *count: how many failures made it go
- * down.
+ * A connection, begun in that epoch, has failed; 0: in this one. *count: how many failures made it
+ * go down.
  */
 enum health_news health_failed(struct health *health, const struct health_rules *rules, uint32_t epoch,
 			       uint64_t now_ms, uint32_t *count);

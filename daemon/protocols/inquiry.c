@@ -120,7 +120,8 @@ asked_read_ended(struct transport *transport)
 	struct asked *asked = transport_state(transport);
 
 	if (asked->inquiry != NULL)
-		inquiry_settle(asked->inquiry, INQUIRY_FAILED, "the connection ended without the answer");
+		inquiry_settle(asked->inquiry, INQUIRY_FAILED,
+			       "the connection ended without the answer");
 }
 
 static void
@@ -233,7 +234,8 @@ inquiry_send(struct inquiry *inquiry, int error)
 	while (inquiry->datagram_dial == NULL && inquiry->tried < places->count) {
 		inquiry->datagram_dial = datagram_dial_new(
 			inquiry->endpoint->reactor, &places->items[inquiry->place],
-			&inquiry->settings->bind, exchange->send, exchange->send_length, &calls, inquiry);
+			&inquiry->settings->bind, exchange->send, exchange->send_length, &calls,
+			inquiry);
 		error = errno;
 		inquiry->place = (inquiry->place + 1) % places->count;
 		inquiry->tried++;
@@ -256,7 +258,8 @@ inquiry_begin(struct inquiry *inquiry, struct places *places, size_t first, uint
 	inquiry->tried = inquiry->matched = 0;
 	inquiry->deadline.fn = inquiry_timed_out;
 	inquiry->deadline.arg = inquiry;
-	reactor_set_deadline(inquiry->endpoint->reactor, &inquiry->deadline, reactor_now_ms() + limit_ms);
+	reactor_set_deadline(inquiry->endpoint->reactor, &inquiry->deadline,
+			     reactor_now_ms() + limit_ms);
 	if (inquiry->datagrams)
 		inquiry_send(inquiry, 0);
 	else

@@ -43,9 +43,9 @@ struct inquiry {
 };
 
 /*
- * Asks at one of the places, beginning with that of index first, and takes over the reference to them;
- * calls done once, which may be within this call: why is for the log, as "Connection refused", and lives as
- * long as that call. On the endpoint's reactor.
+ * Asks at one of the places, beginning with that of index first, and takes over the reference to
+ * them; calls done once, which may be within this call: why is for the log, as "Connection
+ * refused", and lives as long as that call. On the endpoint's reactor.
  */
 void inquiry_begin(struct inquiry *inquiry, struct places *places, size_t first, uint64_t limit_ms);
 

@@ -39,8 +39,8 @@ struct checks {
 };
 
 /*
- * When the next one is due: an interval after this one began, or at a chance moment around that, so that
- * upstreams are not asked all at once. The second round is spread over the interval.
+ * When the next one is due: an interval after this one began, or at a chance moment around that, so
+ * that upstreams are not asked all at once. The second round is spread over the interval.
  */
 static uint64_t
 next_begin_ms(const struct check *check)

@@ -58,8 +58,8 @@ tier(const struct upstreams *upstreams, bool backups, const uint64_t *tried)
 }
 
 /*
- * Sets the shares anew, because something has changed or the time has come. At most one upstream makes
- * news by that; if another could, it waits for the next pick.
+ * Sets the shares anew, because something has changed or the time has come. At most one upstream
+ * makes news by that; if another could, it waits for the next pick.
  */
 static void
 set_shares(struct upstreams *upstreams, uint64_t now_ms, struct news *news)
@@ -262,7 +262,6 @@ choice_refused(struct choice *choice, int error)
 	places_unref(choice->places);
 	choice->upstream = NULL;
 	choice->places = NULL;
-	choice->trial = false;
 }
 
 void

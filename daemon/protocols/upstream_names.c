@@ -1,4 +1,4 @@
-/* upstream_names.c - where the names of upstreams lead: looked up, again and again, kept when that fails. */
+/* upstream_names.c - where the names of upstreams lead: looked up again and again. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
@@ -39,8 +39,8 @@ places_have(const struct places *places, const struct sockaddr_any *address)
 
 /* Adds those that are of the family, or those that are not, and that can be dialled from bind. */
 static void
-places_add(struct places *places, const struct sockaddr_any *found, size_t count, int family, bool of_it,
-	   int bind_family)
+places_add(struct places *places, const struct sockaddr_any *found, size_t count, int family,
+	   bool of_it, int bind_family)
 {
 	for (size_t i = 0; i < count && places->count < PLACES_MAX; i++) {
 		int has = found[i].u.sa.sa_family;
@@ -53,8 +53,8 @@ places_add(struct places *places, const struct sockaddr_any *found, size_t count
 }
 
 /*
- * Makes places of what a look-up has found: the family of the first one first, each once. NULL without
- * memory; there may be none in it.
+ * Makes places of what a look-up has found: the family of the first one first, each once. NULL
+ * without memory; there may be none in it.
  */
 static struct places *
 places_new(const struct sockaddr_any *found, size_t count, const union peer_address *bind)
@@ -100,7 +100,8 @@ places_log(const struct upstream *upstream, const struct places *places)
 							text));
 	if (i < places->count)
 		snprintf(more, sizeof more, " and %zu more", places->count - i);
-	log_info("%s: upstream %s: leads to %s%s", upstream->group->name, upstream_text(upstream), list, more);
+	log_info("%s: upstream %s: leads to %s%s", upstream->group->name, upstream_text(upstream), list,
+		 more);
 }
 
 struct places *
@@ -140,7 +141,8 @@ upstream_not_pending(struct upstream *upstream)
 {
 	pthread_mutex_lock(&upstream->group->mutex);
 	upstream->group->pending -= upstream->is_pending;
-	atomic_fetch_add_explicit(&upstream->group->changes, upstream->is_pending, memory_order_relaxed);
+	atomic_fetch_add_explicit(&upstream->group->changes, upstream->is_pending,
+				  memory_order_relaxed);
 	upstream->is_pending = false;
 	pthread_mutex_unlock(&upstream->group->mutex);
 }
@@ -184,7 +186,8 @@ static void
 name_failed(struct upstream *upstream, const char *error)
 {
 	if (!upstream->lookup_fails)
-		log_warning("%s: upstream %s: %s%s", upstream->group->name, upstream_text(upstream), error,
+		log_warning("%s: upstream %s: %s%s", upstream->group->name,
+			    upstream_text(upstream), error,
 			    upstream->places != NULL ? "; the last answer stays" : "");
 	upstream->lookup_fails = true;
 }

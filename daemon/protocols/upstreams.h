@@ -13,21 +13,25 @@ struct proxy_settings;
 struct upstream;
 
 /*
- * Those of one kind, streams or datagrams, of one factory. Shared by all its reactors: a mutex is taken for a
- * moment when a client is given an upstream and when that ends, never for its bytes. For any thread,
- * unless said.
+ * Those of one kind, streams or datagrams, of one factory. Shared by all its reactors: a mutex is
+ * taken for a moment when a client is given an upstream and when that ends, never for its bytes.
+ * For any thread, unless said.
  */
 struct upstreams;
 
 /*
- * Makes those of the kind that the settings have, which may be none; the settings outlive them. Addresses
- * that need no look-up are there at once. name: the listener's, for the log. NULL with errno.
+ * Makes those of the kind that the settings have, which may be none; the settings outlive them.
+ * Addresses that need no look-up are there at once. name: the listener's, for the log. NULL with
+ * errno.
  */
 struct upstreams *upstreams_new(const struct proxy_settings *settings, const char *name,
 				bool datagrams);
 void upstreams_free(struct upstreams *upstreams);
 
-/* Begins and ends to look names up and to check, on the factory's reactor (factory_started, factory_stopped). */
+/*
+ * Begins and ends to look names up and to check, on the factory's reactor (factory_started,
+ * factory_stopped).
+ */
 void upstreams_start(struct upstreams *upstreams, struct factory *factory);
 void upstreams_stop(struct upstreams *upstreams);
 
@@ -58,22 +62,22 @@ enum pick {
 };
 
 /*
- * Picks an upstream that the choice has not tried: by balance among those that serve, else among the backups
- * that serve, and when every one is down among all. What has been picked counts as a connection of it until
- * choice_refused or choice_end. client: the peer's address.
+ * Picks an upstream that the choice has not tried: by balance among those that serve, else among
+ * the backups that serve, and when every one is down among all. What has been picked counts as a
+ * connection of it until choice_refused or choice_end. client: the peer's address.
  */
 enum pick upstreams_pick(struct upstreams *upstreams, const union peer_address *client,
 			 struct choice *choice);
 
 /*
- * A number that changes when there may be more to pick from: one has come up, or a name has been answered. Who
- * waits for one need not wait any longer then.
+ * A number that changes when there may be more to pick from: one has come up, or a name has been
+ * answered. Who waits for one need not wait any longer then.
  */
 unsigned upstreams_changes(const struct upstreams *upstreams);
 
 /*
- * What was picked has answered: it serves. All but choice->upstream is freed: a choice of that alone is as
- * good for choice_end, so that an established pair keeps one pointer.
+ * What was picked has answered: it serves. All but choice->upstream is freed: a choice of that
+ * alone is as good for choice_end, so that an established pair keeps one pointer.
  */
 void choice_connected(struct choice *choice);
 

@@ -30,7 +30,7 @@ struct upstream {
 	/* The home reactor's. */
 	struct lookup *lookup;		/* NULL: none is under way */
 	struct deadline lookup_again;
-	int64_t retry_ms;		/* after the last look-up that failed while there was no answer */
+	int64_t retry_ms;		/* the last pause while there was no answer */
 	bool lookup_fails;		/* the last one did */
 	struct check *check;		/* NULL: it is not checked */
 };
@@ -83,7 +83,10 @@ void upstream_not_pending(struct upstream *upstream);
 void upstream_names_start(struct upstream *upstream);
 void upstream_names_stop(struct upstream *upstream);
 
-/* upstream_check.c: begins and ends to check those of a group, if they are to be, on the home reactor. */
+/*
+ * upstream_check.c: begins and ends to check those of a group, if they are to be, on the home
+ * reactor.
+ */
 void upstreams_checks_start(struct upstreams *upstreams);
 void upstreams_checks_stop(struct upstreams *upstreams);
 

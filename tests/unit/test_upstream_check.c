@@ -195,6 +195,23 @@ a_check_that_hangs_takes_as_long_as_a_client_would_wait(void **state)
 }
 
 static void
+who_is_busy_for_a_moment_has_half_a_second(void **state)
+{
+	(void)state;
+	settings.check.kind = EXCHANGE_CONNECT;
+	settings.check_interval_ms = 10;
+	add("tcp://10.0.0.1:1", 1, false);
+	start(false);
+	advance(499);
+	assert_int_equal(dials_made, 1);
+	assert_logged("");
+	advance(1);
+	assert_logged("warning: web: upstream tcp://10.0.0.1:1: down after 1 failure: "
+		      "Connection timed out\n");
+	upstreams_stop(group);
+}
+
+static void
 what_we_lack_fails_no_check(void **state)
 {
 	(void)state;
@@ -331,8 +348,11 @@ datagram_upstreams_are_asked_with_a_datagram(void **state)
 	assert_logged("");
 	for (int i = 0; i < 3; i++) {
 		advance(5250);
+		assert_non_null(datagram_dial);
 		if (i == 0)
 			datagram_dial->calls->received(datagram_dial->arg, (const uint8_t *)"pon", 3);
+		if (i == 0)
+			assert_null(datagram_dial);
 		else if (i == 1)
 			datagram_dial->calls->failed(datagram_dial->arg, ECONNREFUSED);
 		else
@@ -402,6 +422,7 @@ main(void)
 		group_test(another_answer_fails),
 		group_test(an_end_a_reset_and_silence_fail),
 		group_test(a_check_that_hangs_takes_as_long_as_a_client_would_wait),
+		group_test(who_is_busy_for_a_moment_has_half_a_second),
 		group_test(what_we_lack_fails_no_check),
 		group_test(checks_begin_with_a_header_that_names_nobody),
 		group_test(checks_are_spread_over_the_interval),

@@ -245,6 +245,27 @@ a_trial_while_all_are_down_is_no_trap(void **state)
 	choice_end(&second);
 }
 
+/* What heavy ones were owed when they went is not paid out among light ones. */
+static void
+those_that_are_left_go_on_by_turns(void **state)
+{
+	(void)state;
+	add("tcp://10.0.0.1:1", 1000, false);
+	add("tcp://10.0.0.2:2", 1, false);
+	add("tcp://10.0.0.3:3", 1, false);
+	make(false);
+	for (int i = 0; i < 490; i++)
+		serve();
+	take_down(1);
+	for (int i = 0, before = 0, again = 0; i < 100; i++) {
+		int picked = serve();
+
+		again = picked == before ? again + 1 : 0;
+		before = picked;
+		assert_in_range(again, 0, 2);
+	}
+}
+
 static void
 source_moves_only_the_clients_of_one_that_goes_down(void **state)
 {
@@ -470,6 +491,7 @@ main(void)
 		group_test(backups_serve_while_no_other_does),
 		group_test(when_all_are_down_all_are_tried_and_backups_last),
 		group_test(a_trial_while_all_are_down_is_no_trap),
+		group_test(those_that_are_left_go_on_by_turns),
 		group_test(source_moves_only_the_clients_of_one_that_goes_down),
 		group_test(source_gives_unix_clients_turns),
 		group_test(what_stands_there_twice_has_two_parts_of_the_clients),
