@@ -38,11 +38,12 @@ send_proxy_header(struct transport *client, struct transport *upstream, enum sen
 {
 	uint8_t header[PROXY_HEADER_MAX];
 	union peer_address local;
+	size_t length;
 
 	transport_local(client, &local);
-	transport_write(upstream, header,
-			proxy_header_write(version == SEND_PROXY_V1 ? 1 : 2, transport_peer(client), &local,
-					   header));
+	length = proxy_header_write(version == SEND_PROXY_V1 ? 1 : 2, transport_peer(client), &local,
+				    header);
+	transport_write(upstream, header, length);
 }
 
 static void
@@ -88,7 +89,7 @@ proxy_drained(struct transport *transport)
 		transport_resume(side->other);
 }
 
-/* The end is passed on. The other side, unless it has ended too, may now be silent for less long. */
+/* The end is passed on. The other side, if it has not ended too, may now be silent for less long. */
 static void
 proxy_read_ended(struct transport *transport)
 {
@@ -148,7 +149,8 @@ proxy_silent(struct transport *transport)
 		return;
 	}
 	other = proxy_part(transport);
-	if (other != NULL && transport_peer_has_ended(other) && idle_ms == settings->half_close_timeout_ms)
+	if (other != NULL && transport_peer_has_ended(other)
+	    && idle_ms == settings->half_close_timeout_ms)
 		reason = REASON_HALF_CLOSE_TIMEOUT;
 	end_silent_side(transport, reason);
 	if (other != NULL)

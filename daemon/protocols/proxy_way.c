@@ -1,4 +1,4 @@
-/* proxy_way.c - a client's way to an upstream: one after another is picked and dialled until one answers. */
+/* proxy_way.c - a client's way to an upstream: one after another is dialled until one answers. */
 #include "protocols/proxy_way.h"
 
 #include <errno.h>
@@ -28,13 +28,13 @@ struct way {
 	struct way **owner;		/* its pointer to this */
 	struct transport *client;
 	const struct protocol *protocol;
-	void (*arrived)(struct transport *client, struct transport *transport, struct upstream *upstream);
+	way_arrived_fn *arrived;
 	struct choice choice;
 	struct connector *connector;	/* NULL: WAITING, unless it is being made */
 	struct transport *reached;	/* what the last attempt came to: this, or error */
 	size_t index;			/* of the place where it was reached */
 	int error;			/* 0: there was none */
-	struct deadline deadline;	/* of a pause; of an attempt, once each upstream has had its time */
+	struct deadline deadline;	/* of a pause; of attempts, once each has had its time */
 	uint64_t begun_ms;
 	int64_t idle_timeout_ms;	/* the client's own, while it is held */
 	int64_t pause_ms;		/* the next one is shorter than this */
@@ -52,7 +52,7 @@ way_settings(const struct way *way)
 	return transport_settings(way->client);
 }
 
-/* Whether we are short of something, so that no other upstream would fare better, nor is this one to blame. */
+/* Whether we are short of something: another upstream fares no better, nor is this one to blame. */
 static bool
 is_own_failure(int error)
 {
@@ -95,7 +95,7 @@ way_give_up(struct way *way, enum reason reason)
 	transport_abort(way->client, reason);
 }
 
-/* Reads nothing from the client for longer than this call; its idle time begins when it has an upstream. */
+/* Reads nothing beyond this call; the client's idle time begins when it has an upstream. */
 static void
 way_hold(struct way *way)
 {
@@ -115,9 +115,10 @@ way_limit_ms(const struct way *way, enum pick pick)
 	int64_t limit_ms = settings->wait_for_upstream_ms;
 
 	/* A name that is still looked up has as long as an address that is dialled. */
-	if (pick == PICK_UNRESOLVED
-	    && (settings->connect_timeout_ms == 0 || settings->connect_timeout_ms > limit_ms))
-		limit_ms = settings->connect_timeout_ms == 0 ? INT64_MAX : settings->connect_timeout_ms;
+	if (pick == PICK_UNRESOLVED && settings->connect_timeout_ms == 0)
+		return INT64_MAX;
+	if (pick == PICK_UNRESOLVED && settings->connect_timeout_ms > limit_ms)
+		return settings->connect_timeout_ms;
 	return limit_ms;
 }
 
@@ -174,14 +175,14 @@ static void
 way_arrive(struct way *way)
 {
 	const struct sockaddr_any *place = &way->choice.places->items[way->index];
+	enum address_kind kind = place->u.sa.sa_family == AF_UNIX ? ADDRESS_UNIX : ADDRESS_TCP;
 	struct transport *client = way->client, *reached = way->reached;
-	void (*arrived)(struct transport *, struct transport *, struct upstream *) = way->arrived;
+	way_arrived_fn *arrived = way->arrived;
 	struct upstream *upstream = way->choice.upstream;
 	char text[ADDRESS_TEXT_MAX];
 
 	log_info("%s: %s: upstream %s", transport_place(client), transport_peer_text(client),
-		 address_format(place->u.sa.sa_family == AF_UNIX ? ADDRESS_UNIX : ADDRESS_TCP, &place->u.sa,
-				place->length, text));
+		 address_format(kind, &place->u.sa, place->length, text));
 	choice_connected(&way->choice);
 	reactor_unset_deadline(transport_reactor(client), &way->deadline);
 	if (way->held) {
@@ -266,7 +267,7 @@ way_dial(struct way *way)
 				     way->begun_ms + (uint64_t)settings->wait_for_upstream_ms);
 }
 
-/* Picks and dials until an attempt takes longer than this call, or there is nothing left to dial. */
+/* Picks and dials until an attempt outlasts this call, or there is nothing left to dial. */
 static void
 way_go(struct way *way)
 {
@@ -274,7 +275,8 @@ way_go(struct way *way)
 
 	way->changes = upstreams_changes(upstreams);
 	do {
-		enum pick pick = upstreams_pick(upstreams, transport_peer(way->client), &way->choice);
+		enum pick pick =
+			upstreams_pick(upstreams, transport_peer(way->client), &way->choice);
 
 		if (pick != PICK_OK) {
 			way_wait(way, pick);
@@ -301,7 +303,7 @@ deadline_reached(void *arg)
 
 void
 way_begin(struct way **owner, struct transport *client, const struct protocol *protocol,
-	  void (*arrived)(struct transport *client, struct transport *transport, struct upstream *upstream))
+	  way_arrived_fn *arrived)
 {
 	struct way *way = calloc(1, sizeof *way);
 

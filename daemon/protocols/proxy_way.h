@@ -1,4 +1,4 @@
-/* proxy_way.h - a client's way to an upstream: one after another is picked and dialled until one answers. */
+/* proxy_way.h - a client's way to an upstream: one after another is dialled until one answers. */
 #ifndef TWINED_PROTOCOLS_PROXY_WAY_H
 #define TWINED_PROTOCOLS_PROXY_WAY_H
 
@@ -15,21 +15,26 @@ struct upstream;
  *            └───────────────────────────────┘
  *                none left, no time left ──▶ the client is reset
  *
- * Nothing is read from the client meanwhile, so that each upstream begins at the first byte: what a client sends
- * stays in the kernel, whose receive buffer is the bound, and so does its end of stream. The way exists only
- * until it has arrived. All on the client's reactor.
+ * Nothing is read from the client meanwhile, so that each upstream begins at the first byte: what
+ * a client sends stays in the kernel, whose receive buffer is the bound, and so does its end of
+ * stream. The way exists only until it has arrived. All on the client's reactor.
  */
 struct way;
 
 /*
- * Begins; *owner is the way for as long as there is one. arrived is called once, perhaps within this call, when
- * an upstream has answered and the way is gone: the transport runs the protocol given, and upstream is what
- * was picked, so that choice_end is due when the transport is lost. Where none can be had the client is
- * aborted, and where it is lost before, way_free is due.
+ * An upstream has answered, and the way is gone: the transport runs the protocol given, and upstream
+ * is what was picked, so that choice_end is due when the transport is lost.
+ */
+typedef void way_arrived_fn(struct transport *client, struct transport *transport,
+			    struct upstream *upstream);
+
+/*
+ * Begins; *owner is the way for as long as there is one. arrived is called once, perhaps within
+ * this call. Where no upstream can be had the client is aborted; if it is lost before, way_free is
+ * due.
  */
 void way_begin(struct way **owner, struct transport *client, const struct protocol *protocol,
-	       void (*arrived)(struct transport *client, struct transport *transport,
-			       struct upstream *upstream));
+	       way_arrived_fn *arrived);
 
 /* The daemon stops: an attempt goes on, and there is no waiting any more. */
 void way_stop(struct way *way);

@@ -1,4 +1,4 @@
-"""proxy: a client's way to an upstream, over refusals, silence and waiting; it notices none of it."""
+"""proxy: a client's way to an upstream, over refusals, silence and waiting; it notices nothing."""
 
 import hashlib
 import os
@@ -46,7 +46,7 @@ def expect_reset(daemon, reason):
 
 
 def wait_nothing_open(daemon, sockets):
-    """All that a client has cost is given back: its place, its upstream's count, its descriptors."""
+    """All that a client has cost is given back: a place, its upstream's count, descriptors."""
     def summary():
         since = len(daemon.log)
         daemon.signal(signal.SIGUSR1)

@@ -20,7 +20,7 @@ def header(version, client):
     if version == "v1":
         return (f"PROXY TCP{6 if inet6 else 4} {source[0]} {destination[0]} "
                 f"{source[1]} {destination[1]}\r\n").encode()
-    block = b"".join(socket.inet_pton(client.family, address[0]) for address in (source, destination))
+    block = b"".join(socket.inet_pton(client.family, host) for host, _ in (source, destination))
     block += struct.pack(">HH", source[1], destination[1])
     return SIGNATURE + struct.pack(">BBH", 0x21, 0x21 if inet6 else 0x11, len(block)) + block
 
@@ -34,7 +34,8 @@ def send_back(connection):
 def test_the_header_comes_before_the_clients_first_byte(twined, server, directory, version, listen):
     if listen == "unix":
         listen = f"unix://{directory}/s"
-    daemon = twined(listener("web", "proxy", listen, upstream=server(send_back), send_proxy=version))
+    daemon = twined(listener("web", "proxy", listen, upstream=server(send_back),
+                             send_proxy=version))
     for _ in range(3):
         client = daemon.connect("web", listen.split(":")[0])
         expected = header(version, client)
@@ -67,7 +68,7 @@ def test_the_header_goes_to_the_upstream_that_answers(twined, server, refusing, 
 
 @BOTH
 def test_one_proxy_tells_another_who_the_client_is(twined, server, version):
-    """Through a chain of two that both tell and both listen, the first one's client is the client."""
+    """Through a chain of two that tell, the client of the first one is the client of both."""
     last = twined(listener("last", "proxy", upstream=server(send_back), send_proxy="v1",
                            accept_proxy="127.0.0.1"))
     first = twined(listener("first", "proxy", upstream=last.address("last"), send_proxy=version))
