@@ -34,8 +34,9 @@ ephemeral_read(void)
 }
 
 /*
- * Whether a socket has connected to itself: nobody listens at a port of this machine, and the system has
- * given that very port to the socket, whose SYN then meets a socket that is connecting (RFC 9293, 3.5).
+ * Whether a socket has connected to itself: nobody listens at a port of this machine, and the
+ * system has given that very port to the socket, whose SYN then meets one that is connecting (RFC
+ * 9293, 3.5).
  */
 static bool
 is_its_own_peer(const struct sockaddr_any *address, int fd)
@@ -73,14 +74,16 @@ attempt_again(const struct sockaddr_any *address, int fd)
 {
 	int result = connect(fd, &address->u.sa, address->length);
 
-	/* This machine has answered itself by now, and a second call says what: that saves a turn of the loop. */
+	/* This machine has answered itself by now, a second call says what: that saves a turn. */
 	if (result < 0 && errno == EINPROGRESS)
 		result = connect(fd, &address->u.sa, address->length);
 	if (result == 0 || errno == EISCONN)
 		return attempt_connected(address, fd);
 	if (errno == EALREADY)
 		return ATTEMPT_WAITS;
-	return errno == EAGAIN && address->u.sa.sa_family == AF_UNIX ? ATTEMPT_KNOCKS : ATTEMPT_FAILED;
+	if (errno == EAGAIN && address->u.sa.sa_family == AF_UNIX)
+		return ATTEMPT_KNOCKS;
+	return ATTEMPT_FAILED;
 }
 
 enum attempt
@@ -102,7 +105,7 @@ source_bind(int fd, const union peer_address *source)
 {
 	static const int on = 1;
 
-	/* The port is picked when the peer is known: two connections to two peers may have the same. */
+	/* The port is picked when the peer is known: connections to two peers may have the same. */
 	setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
 	return bind(fd, &source->sa,
 		    source->sa.sa_family == AF_INET ? sizeof source->in : sizeof source->in6);

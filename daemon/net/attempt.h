@@ -16,8 +16,8 @@ enum attempt {
 };
 
 /*
- * Makes a socket and begins to connect it. source and options may be NULL. When that fails, no socket is left,
- * and *step is what has failed: "" or "bind: ".
+ * Makes a socket and begins to connect it. source and options may be NULL. When that fails, no
+ * socket is left, and *step is what has failed: "" or "bind: ".
  */
 enum attempt attempt_begin(const struct sockaddr_any *address, const union peer_address *source,
 			   const struct socket_options *options, int *fd, const char **step);
@@ -28,7 +28,7 @@ enum attempt attempt_again(const struct sockaddr_any *address, int fd);
 /* Ends one that has waited: it is connected or has failed. The socket stays the caller's. */
 enum attempt attempt_finish(const struct sockaddr_any *address, int fd);
 
-/* How much an error says of the other end: 1 nothing, 2 that it is silent, 3 that it refuses. 0 for none. */
+/* What an error says of the other end: 1 nothing, 2 that it is silent, 3 that it refuses. 0: none. */
 unsigned attempt_error_weight(int error);
 
 /* Whether an error is that we lack what an attempt takes, to whichever address. */

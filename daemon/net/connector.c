@@ -28,7 +28,7 @@ struct runner {
 };
 
 /*
- *   begin ──▶ one more runner ◀── CONNECTOR_DELAY_MS later, or when one has failed, if addresses are left
+ *   begin ──▶ one more runner ◀── CONNECTOR_DELAY_MS later, or when one has failed
  *                  ├── connects: the others are closed, connected
  *                  └── fails: the last one, and no address is left: failed
  */
@@ -37,14 +37,14 @@ struct connector {
 	const struct protocol *protocol;
 	struct dial dial;
 	struct deadline deadline;	/* the first of all moments below and in runners */
-	uint64_t next_ms;		/* when the next address is tried; UINT64_MAX: when a runner fails */
+	uint64_t next_ms;		/* when next is tried; UINT64_MAX: when a runner fails */
 	size_t next;			/* its index, or NONE */
 	size_t passed[2];		/* from dial.first on: of its family, of others */
 	bool other;			/* whose turn it is */
 	unsigned running;
 	int error;			/* the most telling yet */
 	struct runner *runners;
-	struct runner first;		/* the only one, most of the time; in use if its connector is set */
+	struct runner first;		/* mostly the only one; in use if its connector is set */
 };
 
 static const struct sockaddr_any *
@@ -62,7 +62,7 @@ fits_source(const struct dial *dial, const struct sockaddr_any *address)
 	       || address->u.sa.sa_family == dial->source->sa.sa_family;
 }
 
-/* Finds the address that is next (RFC 8305, 4): by turns of the first one's family and of another. */
+/* Finds the next address (RFC 8305, 4): by turns of the first one's family and of another. */
 static void
 connector_find_next(struct connector *connector)
 {
@@ -78,7 +78,8 @@ connector_find_next(struct connector *connector)
 			size_t index = (dial->first + (*passed)++) % dial->count;
 			const struct sockaddr_any *address = &dial->addresses[index];
 
-			if ((address->u.sa.sa_family != family) == other && fits_source(dial, address)) {
+			if ((address->u.sa.sa_family != family) == other
+			    && fits_source(dial, address)) {
 				connector->next = index;
 				return;
 			}
@@ -87,17 +88,25 @@ connector_find_next(struct connector *connector)
 	connector->next = NONE;
 }
 
+/* A failure as it is logged, where it is no news at a lower level. */
+static enum log_level
+failure_level(const struct connector *connector)
+{
+	return connector->dial.quiet ? LEVEL_DEBUG : LEVEL_INFO;
+}
+
 static void
 note_failure(struct connector *connector, size_t index, const char *step, int error)
 {
 	const struct sockaddr_any *address = address_at(connector, index);
 	enum address_kind kind = address->u.sa.sa_family == AF_UNIX ? ADDRESS_UNIX : ADDRESS_TCP;
-	enum log_level level = connector->dial.quiet ? LEVEL_DEBUG : LEVEL_INFO;
 	char text[ADDRESS_TEXT_MAX];
 
-	if (log_enabled(level))
-		log_line(level, "%s: upstream %s: %s%s", connector->endpoint->name,
-			 address_format(kind, &address->u.sa, address->length, text), step, strerror(error));
+	if (log_enabled(failure_level(connector)))
+		log_line(failure_level(connector), "%s: upstream %s: %s%s",
+			 connector->endpoint->name,
+			 address_format(kind, &address->u.sa, address->length, text), step,
+			 strerror(error));
 	if (attempt_error_weight(error) > attempt_error_weight(connector->error))
 		connector->error = error;
 }
@@ -121,14 +130,15 @@ runner_add(struct connector *connector, size_t index, int fd, bool knocks)
 
 	if (runner == NULL)
 		return -1;
-	if (reactor_watch(reactor, &runner->event, fd, EV_WRITE | EV_PERSIST, runner_ready, runner) != 0) {
+	if (reactor_watch(reactor, &runner->event, fd, EV_WRITE | EV_PERSIST, runner_ready, runner)
+	    != 0) {
 		if (runner != &connector->first)
 			free(runner);
 		errno = ENOMEM;
 		return -1;
 	}
 	if (knocks)
-		reactor_unwatch(&runner->event);	/* it can be written to, which says nothing */
+		reactor_unwatch(&runner->event);	/* it is writable, which says nothing */
 	runner->next = NULL;
 	runner->connector = connector;
 	runner->index = index;
@@ -198,7 +208,8 @@ connector_fail(struct connector *connector, int error)
 
 	if (error == 0) {
 		error = EAFNOSUPPORT;
-		log_info("%s: no address of the upstream is of the family of bind",
+		log_line(failure_level(connector),
+			 "%s: no address of the upstream is of the family of bind",
 			 connector->endpoint->name);
 	}
 	connector_free(connector);
@@ -212,7 +223,7 @@ connector_arm(struct connector *connector)
 	struct reactor *reactor = connector->endpoint->reactor;
 	uint64_t at_ms = connector->next_ms;
 
-	for (const struct runner *runner = connector->runners; runner != NULL; runner = runner->next) {
+	for (const struct runner *runner = connector->runners; runner; runner = runner->next) {
 		if (runner->until_ms < at_ms)
 			at_ms = runner->until_ms;
 		if (runner->knocks && reactor_now_ms() + KNOCK_MS < at_ms)
@@ -224,7 +235,7 @@ connector_arm(struct connector *connector)
 		reactor_unset_deadline(reactor, &connector->deadline);
 }
 
-/* Tries the next address: what came of it. A shortage while others are under way is put off: it waits. */
+/* Tries the next address: what came of it. It waits, too, if we lack something while others run. */
 static enum attempt
 connector_try_next(struct connector *connector)
 {
@@ -336,7 +347,8 @@ connector_due(void *arg)
 
 		next = runner->next;
 		if (runner->knocks)
-			attempt = attempt_again(address_at(connector, runner->index), runner_fd(runner));
+			attempt = attempt_again(address_at(connector, runner->index),
+						runner_fd(runner));
 		if (attempt == ATTEMPT_CONNECTED) {
 			runner_win(runner);
 			return;

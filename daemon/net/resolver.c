@@ -1,4 +1,4 @@
-/* resolver.c - looks names up in threads of its own, so that no event loop waits for a name server. */
+/* resolver.c - looks names up in threads of its own: no event loop waits for a name server. */
 #include "net/resolver.h"
 
 #include <assert.h>
@@ -19,19 +19,19 @@ enum { BUCKETS = 256, NO_PORT = -1 };
 /*
  * What is asked for, by all look-ups for which the answer is the same but for the port:
  *
- *   waiting ── a thread takes it ──▶ asked ── answered ──▶ out of the table; its look-ups have the answer
- *      └── the last look-up is cancelled ──┴──▶ out of the table; a thread that has it forgets the answer
+ *   waiting ── a thread takes it ──▶ asked ── answered ──▶ its look-ups have the answer
+ *      └── the last look-up is cancelled ──┴──▶ a thread that has it forgets the answer
  *
- * What nobody waits for any more is not joined either: it may hang at a name server that is no longer the
- * one to ask.
+ * and either way it is out of the table. What nobody waits for is not joined any more: it may hang
+ * at a name server that is no longer the one to ask.
  */
 struct question {
 	struct question *next, **link;			/* in its bucket of the table */
 	struct question *next_waiting, **link_waiting;	/* link NULL: a thread has it, or had */
 	struct lookup *lookups;				/* that wait for the answer */
-	atomic_uint refs;				/* each look-up, and the thread that has it */
+	atomic_uint refs;				/* each look-up, and its thread */
 	struct address address;				/* a copy, without its text */
-	char error[100];				/* the answer: empty, or why there is none */
+	char error[100];				/* empty, or why there is no answer */
 	struct sockaddr_any *found;
 	size_t count;
 };
@@ -41,15 +41,15 @@ struct lookup {
 	struct resolver *resolver;
 	struct reactor *reactor;
 	struct question *question;
-	struct lookup *next, **link;		/* in question->lookups; link NULL: the call is on its way */
+	struct lookup *next, **link;		/* of the question; link NULL: the call is left */
 	int port;				/* or NO_PORT: as answered */
-	void (*done)(void *arg, const char *error, struct sockaddr_any *found, size_t count);
-	void *arg;				/* done NULL: cancelled */
+	lookup_done_fn *done;			/* NULL: cancelled */
+	void *arg;
 };
 
 /* It lives until its owner and the last thread have left it. */
 struct resolver {
-	pthread_mutex_t mutex;			/* of all below, and of the links of questions and look-ups */
+	pthread_mutex_t mutex;			/* of all below, and of all links */
 	struct question *table[BUCKETS];	/* with look-ups that wait */
 	struct question *waiting, **waiting_end;	/* those no thread has taken */
 	unsigned threads;
@@ -70,9 +70,11 @@ bucket_of(const char *host)
 static int
 port_of(const struct address *address)
 {
-	if (address->service == NULL || address->service[strspn(address->service, "0123456789")] != '\0')
+	const char *service = address->service;
+
+	if (service == NULL || service[strspn(service, "0123456789")] != '\0')
 		return NO_PORT;
-	return atoi(address->service);
+	return atoi(service);
 }
 
 /* Whether the answer for one is that for the other, but for the number of the port. */
@@ -83,7 +85,8 @@ is_same_question(const struct address *a, const struct address *b)
 		return false;
 	if (a->service == NULL || b->service == NULL)
 		return a->service == b->service;
-	return strcmp(a->service, b->service) == 0 || (port_of(a) != NO_PORT && port_of(b) != NO_PORT);
+	return strcmp(a->service, b->service) == 0
+	       || (port_of(a) != NO_PORT && port_of(b) != NO_PORT);
 }
 
 static void
@@ -139,7 +142,7 @@ resolver_forget(struct resolver *resolver, struct question *question)
 		question->next->link = question->link;
 }
 
-/* Finds the question for an address, or makes it and lets it wait for a thread. NULL without memory. */
+/* Finds the question for an address, or makes it and has it wait for a thread. NULL: no memory. */
 static struct question *
 resolver_question(struct resolver *resolver, const struct address *address)
 {
@@ -182,7 +185,8 @@ lookup_answered(void *arg)
 		}
 		for (size_t i = 0; found != NULL && i < question->count; i++) {
 			found[i] = question->found[i];
-			if (answered.port != NO_PORT)	/* it stands in the same place of both families */
+			/* It stands in the same place of both families. */
+			if (answered.port != NO_PORT)
 				found[i].u.in.sin_port = htons((uint16_t)answered.port);
 		}
 		answered.done(answered.arg, error, found, found == NULL ? 0 : question->count);
@@ -204,7 +208,7 @@ resolver_answer(struct resolver *resolver, struct question *question)
 		struct lookup *next = lookup->next;
 
 		lookup->link = NULL;
-		/* With the mutex held, so that no reactor goes that a cancelling has not told from here. */
+		/* Under the mutex: once all its look-ups are cancelled, a reactor hears no more. */
 		reactor_call_embedded(lookup->reactor, &lookup->call);
 		lookup = next;
 	}
@@ -247,7 +251,7 @@ resolver_main(void *arg)
 	return NULL;
 }
 
-/* Has what waits asked: by one more thread, or by those there are. Without any, that is the answer. */
+/* Has what waits asked: by a new thread, or by those there are. Without any, that is the answer. */
 static void
 resolver_hire(struct resolver *resolver)
 {
@@ -261,8 +265,8 @@ resolver_hire(struct resolver *resolver)
 	} else if (resolver->threads == 0) {
 		struct question *question = resolver->waiting;
 
-		snprintf(question->error, sizeof question->error, "cannot be looked up: no thread: %s",
-			 strerror(errno));
+		snprintf(question->error, sizeof question->error,
+			 "cannot be looked up: no thread: %s", strerror(errno));
 		resolver_answer(resolver, question);
 	}
 }
@@ -297,8 +301,7 @@ resolver_free(struct resolver *resolver)
 
 struct lookup *
 resolver_look_up(struct resolver *resolver, struct reactor *reactor, const struct address *address,
-		 void (*done)(void *arg, const char *error, struct sockaddr_any *found, size_t count),
-		 void *arg)
+		 lookup_done_fn *done, void *arg)
 {
 	struct lookup *lookup = calloc(1, sizeof *lookup);
 	struct question *question;

@@ -55,7 +55,8 @@ class DnsServer:
         failure = self.failure or (NXDOMAIN if known is None else 0)
         if failure:
             records = []
-        answer = query[:2] + struct.pack(">HHHHH", 0x8580 | failure, 1, len(records), 0, 0) + question
+        counts = struct.pack(">HHHHH", 0x8580 | failure, 1, len(records), 0, 0)
+        answer = query[:2] + counts + question
         for packed in records:		# the name is that of the question, and to be kept for 0 s
             answer += struct.pack(">HHHIH", 0xc00c, kind, 1, 0, len(packed)) + packed
         with contextlib.suppress(OSError):
@@ -91,7 +92,7 @@ class DnsServer:
             return self.asked.count((name, kind))
 
     def close(self):
-        with contextlib.suppress(OSError):	# it is not connected, and its thread wakes up all the same
+        with contextlib.suppress(OSError):	# it is not connected, and its thread wakes up
             self.udp.shutdown(socket.SHUT_RDWR)
         self.thread.join()
         self.udp.close()

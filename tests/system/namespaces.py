@@ -27,10 +27,10 @@ class Namespace:
                   for part in (other, os.path.realpath(path))]
         self.holder = subprocess.Popen(["unshare", "--net", "--mount", "sh", "-ec", """
             while [ $# != 0 ]; do mount --bind "$1" "$2"; shift 2; done
-            exec sleep infinity""", "sh", *mounts], stdin=subprocess.DEVNULL)
+            exec cat""", "sh", *mounts], stdin=subprocess.PIPE)	# which ends with us at the latest
         self.path = f"/proc/{self.holder.pid}/ns/net"
         # What is entered is that of the process once it is there.
-        wait_for(lambda: command_of(self.holder.pid) == "sleep" or self.holder.poll() is not None,
+        wait_for(lambda: command_of(self.holder.pid) == "cat" or self.holder.poll() is not None,
                  "a network namespace")
         assert self.holder.poll() is None, f"no namespace with {mounts}"
         self.enter = ["nsenter", f"--net={self.path}", f"--mount=/proc/{self.holder.pid}/ns/mnt"]
@@ -64,7 +64,7 @@ class Namespace:
         return result[0]
 
     def close(self):
-        self.holder.kill()
+        self.holder.stdin.close()
         self.holder.wait()
 
 

@@ -1,5 +1,5 @@
-"""Names of upstreams: looked up while the daemon goes on, followed when they change, raced when they
-have several addresses. Each test has a network of its own with a name server in it."""
+"""Names of upstreams: looked up while the daemon goes on, followed when they change, raced
+when they have several addresses. Each test has a network of its own with a name server in it."""
 
 import contextlib
 import os

@@ -41,7 +41,7 @@ static struct place {
 static struct sockaddr_any addresses[PLACES_MAX];
 static size_t place_count;
 
-/* The addresses that were dialled, by their place, in their order; what is called for again counts once. */
+/* The addresses that were dialled, by their place, in their order; the second call counts not. */
 static size_t dialled[PLACES_MAX];
 static size_t dialled_count;
 static unsigned bind_count;		/* sockets that were bound, those of the places included */
@@ -161,7 +161,8 @@ fill(struct place *place)
 {
 	for (;;) {
 		struct sockaddr_any peer = { .length = sizeof peer.u };
-		int fd = socket(place->address.u.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+		int fd = socket(place->address.u.sa.sa_family,
+				SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 		assert_true(fd >= 0 && place->filler_count < FILLERS_MAX);
 		place->fillers[place->filler_count++] = fd;
@@ -195,8 +196,8 @@ unix_place(const char *name)
 	struct sockaddr_any address = { .u.un = { .sun_family = AF_UNIX } };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	snprintf(address.u.un.sun_path + 1, sizeof address.u.un.sun_path - 1, "twined-%ld-%s", (long)getpid(),
-		 name);
+	snprintf(address.u.un.sun_path + 1, sizeof address.u.un.sun_path - 1, "twined-%ld-%s",
+		 (long)getpid(), name);
 	address.length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1
 				     + strlen(address.u.un.sun_path + 1));
 	assert_int_equal(bind(fd, &address.u.sa, address.length), 0);
@@ -366,7 +367,8 @@ who_answers_at_once_is_connected_within_the_call(void **state)
 	dial(1000);
 	assert_connected(0);
 	assert_dialled(1, 0);
-	assert_int_equal(memcmp(transport_peer(told.transport), &addresses[0].u, sizeof(struct sockaddr_in)), 0);
+	assert_memory_equal(transport_peer(told.transport), &addresses[0].u,
+			    sizeof(struct sockaddr_in));
 }
 
 static void
@@ -547,7 +549,7 @@ no_more_than_so_many_are_under_way(void **state)
 	for (unsigned i = 0; i < CONNECTOR_ATTEMPTS + 2; i++)
 		black_hole("127.0.0.1");
 	dial(timeout_ms);
-	TURN_UNTIL(dialled_count > CONNECTOR_ATTEMPTS);		/* not before the first is given up */
+	TURN_UNTIL(dialled_count > CONNECTOR_ATTEMPTS);	/* not before the first is given up */
 	assert_true(reactor_now_ms() - began_ms >= (uint64_t)timeout_ms - 10);
 	assert_int_equal(descriptor_count(), descriptors_before + CONNECTOR_ATTEMPTS);
 	connector_cancel(connector);
@@ -747,7 +749,10 @@ a_unix_socket_that_nobody_has_is_refused(void **state)
 static void
 the_sockets_options_are_set(void **state)
 {
-	static const struct socket_options options = { .tcp_user_timeout_ms = 1234, .dscp = OPTION_AUTO };
+	static const struct socket_options options = {
+		.tcp_user_timeout_ms = 1234,
+		.dscp = OPTION_AUTO,
+	};
 
 	(void)state;
 	server("127.0.0.1");

@@ -1,4 +1,4 @@
-/* test_resolver.c - look-ups in threads: asked once, answered in the reactor, cancelled at any moment. */
+/* test_resolver.c - look-ups in threads: asked once, told in the reactor, cancelled any time. */
 #include "net/resolver.h"
 
 #include <dirent.h>
@@ -55,7 +55,8 @@ info_new(int family, in_port_t port, struct addrinfo *next)
 
 /* In the place of the system's. */
 int
-getaddrinfo(const char *host, const char *service, const struct addrinfo *hints, struct addrinfo **found)
+getaddrinfo(const char *host, const char *service, const struct addrinfo *hints,
+	    struct addrinfo **found)
 {
 	in_port_t port = (in_port_t)(strcmp(service, "http") == 0 ? 80 : atoi(service));
 	sigset_t mask;
@@ -225,7 +226,8 @@ setup(void **state)
 
 	(void)state;
 	/* A sanitizer starts a thread of its own with our first. */
-	if (pthread_create(&thread, NULL, thread_nothing, NULL) != 0 || pthread_join(thread, NULL) != 0)
+	if (pthread_create(&thread, NULL, thread_nothing, NULL) != 0
+	    || pthread_join(thread, NULL) != 0)
 		return -1;
 	memset(&told, 0, sizeof told);
 	threads_before = thread_count();
@@ -424,7 +426,7 @@ an_answer_can_cancel_another(void **state)
 {
 	(void)state;
 	server_hang(true);
-	second = look_up("tcp://slow:80");		/* told later than what comes after it, or never */
+	second = look_up("tcp://slow:80");		/* told after the next one, or never */
 	look_up_for("tcp://slow:80", cancel_second);
 	server_hang(false);
 	TURN_UNTIL(told.found == 1);
@@ -462,7 +464,8 @@ without_a_thread_the_look_up_fails(void **state)
 	pthread_attr_destroy(&before);
 	assert_int_equal(told.failed, 0);
 	TURN_UNTIL(told.failed == 1);
-	assert_string_equal(told.error, "cannot be looked up: no thread: Resource temporarily unavailable");
+	assert_string_equal(told.error,
+			    "cannot be looked up: no thread: Resource temporarily unavailable");
 	look_up("tcp://known:80");
 	TURN_UNTIL(told.found == 1);
 }
@@ -492,7 +495,7 @@ it_withstands_a_thousand_cancellings_at_any_moment(void **state)
 	assert_int_equal(told.found, 4000);
 }
 
-/* What the thread has is freed by the thread: the teardown waits for that, and a sanitizer looks. */
+/* What the thread has is freed by the thread: the teardown waits for that, a sanitizer looks. */
 static void
 freeing_it_does_not_wait_for_a_thread_that_hangs(void **state)
 {
@@ -504,7 +507,7 @@ freeing_it_does_not_wait_for_a_thread_that_hangs(void **state)
 	assert_int_equal(thread_count(), threads_before + 1);
 }
 
-/* The last one: a thread hangs when the process ends, and nothing may be found leaked or raced for. */
+/* The last one: a thread hangs when the process ends, and no sanitizer may find fault with it. */
 static void
 a_thread_may_hang_at_the_end_of_the_process(void **state)
 {
