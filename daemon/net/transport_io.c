@@ -103,18 +103,48 @@ transport_send(struct transport *transport, const struct iovec *pieces, int coun
 	return sent;
 }
 
+/*
+ * The peer is gone, as sending has found out, and the socket does not tell it again. What it had sent before is
+ * read all the same; the end of that is then the reset.
+ */
+static void
+transport_send_failed(struct transport *transport, int error)
+{
+	int unread = 0;
+
+	if ((error == ECONNRESET || error == EPIPE) && transport->read_side == READ_OPEN)
+		ioctl(transport_fd(transport), FIONREAD, &unread);
+	if (unread <= 0) {
+		transport_fail(transport, error);
+		return;
+	}
+	transport->reset_seen = true;
+	transport->want_drained = false;
+	if (transport->unsent != NULL)
+		evbuffer_free(transport->unsent);
+	transport->unsent = NULL;
+	transport_update_interest(transport);
+}
+
+/* Whether what is written goes anywhere. */
+static bool
+transport_can_write(const struct transport *transport)
+{
+	return !transport->closed && !transport->reset_seen && transport->write_side == WRITE_OPEN;
+}
+
 void
 transport_write(struct transport *transport, const void *bytes, size_t length)
 {
 	struct iovec piece = { .iov_base = (void *)bytes, .iov_len = length };
 	ssize_t sent = 0;
 
-	if (transport->closed || transport->write_side != WRITE_OPEN || length == 0)
+	if (!transport_can_write(transport) || length == 0)
 		return;
 	if (transport->unsent == NULL) {
 		sent = transport_send(transport, &piece, 1);
 		if (sent < 0) {
-			transport_fail(transport, errno);
+			transport_send_failed(transport, errno);
 			return;
 		}
 		if ((size_t)sent == length)
@@ -137,7 +167,7 @@ transport_offer(struct transport *transport, const struct iovec *pieces, int cou
 	size_t offered = 0;
 	ssize_t sent;
 
-	if (transport->closed || transport->write_side != WRITE_OPEN)
+	if (!transport_can_write(transport))
 		return 0;
 	if (transport->unsent != NULL)
 		return 0;
@@ -147,7 +177,7 @@ transport_offer(struct transport *transport, const struct iovec *pieces, int cou
 		return 0;
 	sent = transport_send(transport, pieces, count);
 	if (sent < 0) {
-		transport_fail(transport, errno);
+		transport_send_failed(transport, errno);
 		return 0;
 	}
 	if ((size_t)sent < offered)
@@ -158,7 +188,7 @@ transport_offer(struct transport *transport, const struct iovec *pieces, int cou
 void
 transport_want_drained(struct transport *transport)
 {
-	if (transport->closed || transport->write_side != WRITE_OPEN || transport->want_drained)
+	if (!transport_can_write(transport) || transport->want_drained)
 		return;
 	transport->want_drained = true;
 	transport_note_progress(transport);
@@ -182,7 +212,7 @@ transport_flush(struct transport *transport)
 		ssize_t sent = transport_send(transport, (struct iovec *)pieces, count < 8 ? count : 8);
 
 		if (sent < 0) {
-			transport_fail(transport, errno);
+			transport_send_failed(transport, errno);
 			return;
 		}
 		evbuffer_drain(transport->unsent, (size_t)sent);
@@ -231,8 +261,10 @@ transport_read(struct transport *transport)
 			transport->protocol->data_received(transport, scratch, (size_t)length);
 		if (transport->stopping && transport->received >= transport->stop_at)
 			transport_stopped(transport);
-	} else if (length == 0) {
+	} else if (length == 0 && !transport->reset_seen) {
 		transport_read_end(transport);
+	} else if (length == 0) {
+		transport_fail(transport, ECONNRESET);
 	} else if (errno != EAGAIN) {
 		transport_fail(transport, errno);
 	}

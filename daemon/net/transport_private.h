@@ -44,6 +44,7 @@ struct transport {
 	unsigned write_side : 2;
 	unsigned paused : 1;
 	unsigned held : 1;		/* paused, and watched for a reset */
+	unsigned reset_seen : 1;	/* by sending; what had come before is still to be read */
 	unsigned want_drained : 1;
 	unsigned stopping : 1;		/* after stop_at bytes the connection is given up */
 	unsigned accepted : 1;		/* it counts for its endpoint */
