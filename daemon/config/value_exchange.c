@@ -56,7 +56,8 @@ quoted_read(const char **at, uint8_t *bytes, size_t *length)
 	*length = 0;
 	for (*at += 1; **at != '"'; *length += 1) {
 		if (**at == '\0')
-			return "a quote does not close (a \";\" after a blank begins a comment: write \\x3b)";
+			return "a quote does not close (a \";\" after a blank begins a comment: "
+			       "write \\x3b)";
 		if (*length == TEXT_MAX)
 			return "a text has more than 1000 bytes";
 		if (**at == '\\') {

@@ -49,7 +49,8 @@ ip_check(union peer_address *ip, const char *interface)
 		return "is no address that can be sent from";
 	if (interface == NULL)
 		return IN6_IS_ADDR_LINKLOCAL(&ip->in6.sin6_addr)
-			       ? "is a link-local address: its interface must stand behind it, as in fe80::1%eth0"
+			       ? "is a link-local address: its interface must stand behind it, "
+				 "as in fe80::1%eth0"
 			       : NULL;
 	if (!IN6_IS_ADDR_LINKLOCAL(&ip->in6.sin6_addr))
 		return "names an interface, which only a link-local address takes";

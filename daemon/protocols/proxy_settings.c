@@ -98,6 +98,10 @@ static void
 kinds_check(const struct proxy_settings *settings, const struct address_list *listen,
 	    const struct findings *findings)
 {
+	static const char no_datagrams[] =
+		"is for datagrams, and no upstream is: expected one that is udp:// or unixgram://";
+	static const char no_streams[] =
+		"is for streams, and no upstream is: expected one that is tcp:// or unix://";
 	bool missing = false;
 
 	for (int datagrams = 0; datagrams <= 1; datagrams++) {
@@ -106,13 +110,11 @@ kinds_check(const struct proxy_settings *settings, const struct address_list *li
 		if (bound == NULL || upstream_of_kind(&settings->upstream, datagrams) != NULL)
 			continue;
 		missing = true;
-		find_address(findings, "listen", bound,
-			     datagrams ? "is for datagrams, and no upstream is: expected one that is udp:// or "
-					 "unixgram://"
-				       : "is for streams, and no upstream is: expected one that is tcp:// or "
-					 "unix://");
+		find_address(findings, "listen", bound, datagrams ? no_datagrams : no_streams);
 	}
-	for (int datagrams = 0; datagrams <= 1 && !missing && !listens_to_passed(listen); datagrams++) {
+	if (missing || listens_to_passed(listen))
+		return;
+	for (int datagrams = 0; datagrams <= 1; datagrams++) {
 		const struct address *dialled = upstream_of_kind(&settings->upstream, datagrams);
 
 		if (dialled != NULL && listen->count > 0 && listen_of_kind(listen, datagrams) == NULL)
@@ -138,14 +140,14 @@ shares_check(const struct proxy_settings *settings, const struct findings *findi
 			backups += upstream->backup;
 			weightless += upstream->weight == 0;
 		}
-		const char *whose = upstream_of_kind(&settings->upstream, !datagrams) == NULL ? ""
-				    : datagrams						      ? " for datagrams"
-											      : " for streams";
+		const char *whose = datagrams ? " for datagrams" : " for streams";
 		char sentence[120];
 
+		if (upstream_of_kind(&settings->upstream, !datagrams) == NULL)
+			whose = "";	/* there are no others */
 		if (count > 0 && weightless == count)
-			snprintf(sentence, sizeof sentence, "every address%s has the weight 0: none would serve",
-				 whose);
+			snprintf(sentence, sizeof sentence,
+				 "every address%s has the weight 0: none would serve", whose);
 		else if (count > 0 && backups == count)
 			snprintf(sentence, sizeof sentence,
 				 "every address%s is a backup: expected one that is not", whose);
@@ -166,8 +168,8 @@ datagrams_only_check(const struct proxy_settings *settings, const struct finding
 				"no upstream is for streams, which alone begin with a header");
 	if (settings->check.kind == EXCHANGE_CONNECT)
 		findings->error(findings->arg, "check",
-				"no upstream is for streams, which alone are connected to: expected two texts in "
-				"quotes, or none");
+				"no upstream is for streams, which alone are connected to: "
+				"expected two texts in quotes, or none");
 }
 
 /* Whether an upstream may have an address of a family; a name may. */

@@ -288,9 +288,12 @@ static void
 test_upstreams(void **state)
 {
 	struct option option = row(OPTION_UPSTREAMS, 0, 0, 0);
-	union setting a = taken(&option, "tcp://10.0.0.5:80 weight=3,unix:///x\tbackup  weight=0 ,tcp://b:http"),
-		      b = taken(&option, "tcp://10.0.0.5:80 weight=03, unix:///x weight=0 backup, tcp://b:http"),
-		      c = taken(&option, "tcp://10.0.0.5:80 weight=3, unix:///x weight=0, tcp://b:http"),
+	union setting a = taken(&option, "tcp://10.0.0.5:80 weight=3,unix:///x\tbackup  weight=0 ,"
+					 "tcp://b:http"),
+		      b = taken(&option, "tcp://10.0.0.5:80 weight=03, unix:///x weight=0 backup, "
+					 "tcp://b:http"),
+		      c = taken(&option, "tcp://10.0.0.5:80 weight=3, unix:///x weight=0, "
+					 "tcp://b:http"),
 		      d = taken(&option, "tcp://10.0.0.5:80 weight=3");
 
 	(void)state;
@@ -317,7 +320,8 @@ test_upstreams(void **state)
 	assert_refused(option, "tcp://a:1 weight=1001",
 		       "\"tcp://a:1 weight=1001\" has the weight \"1001\": expected 0 to 1000");
 	assert_refused(option, "tcp://a:1 \x1b\xff",
-		       "\"tcp://a:1 \\x1b\\xff\" has \"\\x1b\\xff\" behind its address: expected weight=N or backup");
+		       "\"tcp://a:1 \\x1b\\xff\" has \"\\x1b\\xff\" behind its address: "
+		       "expected weight=N or backup");
 	assert_refused(option, "tcp://b:1, tcp://a:1, tcp://c:1, tcp://a:01, tcp://c:01",
 		       "\"tcp://a:01\" stands in the list twice");
 }
