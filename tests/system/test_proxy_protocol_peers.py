@@ -1,12 +1,12 @@
-"""PROXY headers that other programs send."""
+"""PROXY headers between twined and programs that know them, both ways, and through a chain."""
 
 import os
 import re
 
 import pytest
 
-from support import exchange, listener, wait_for
-from test_proxy_protocol import binary_header, own_text
+from support import exchange, listener, receive, wait_for
+from test_proxy_protocol import CLIENT_TEXT, SERVICE, binary_header, own_text, text_header
 
 HAPROXY = """
 defaults
@@ -88,3 +88,109 @@ def test_haproxys_own_connections_are_its_own(behind_haproxy, options):
     assert exchange(client, b"hello") == b"hello"
     daemon.wait_log(r": tcp://127\.0\.0\.1:\d+: closed: \w+, 5 bytes in, 5 out")
     assert not daemon.lines("bad_proxy_header")
+
+
+WEB = """
+defaults
+	mode http
+	timeout connect 10s
+	timeout client 10s
+	timeout server 10s
+frontend web
+	bind 127.0.0.1:{port} accept-proxy
+	http-request return content-type text/plain lf-string "%[src] %[src_port] %[dst] %[dst_port]"
+"""
+
+NGINX = """
+daemon off;
+pid {directory}/pid;
+error_log {directory}/error;
+events {{ }}
+http {{
+	access_log off;
+	client_body_temp_path {directory}/body;
+	proxy_temp_path {directory}/proxy;
+	fastcgi_temp_path {directory}/fastcgi;
+	uwsgi_temp_path {directory}/uwsgi;
+	scgi_temp_path {directory}/scgi;
+	server {{
+		listen 127.0.0.1:{port} proxy_protocol;
+		set $from "$proxy_protocol_addr $proxy_protocol_port";
+		return 200 "$from $proxy_protocol_server_addr $proxy_protocol_server_port";
+	}}
+}}
+"""
+
+
+@pytest.fixture
+def nginx(real_server):
+    def command(server):
+        server.write("nginx.conf", NGINX.format(directory=server.directory, port=server.port))
+        return ["nginx", "-p", server.directory, "-e", server.path("error"),
+                "-c", server.path("nginx.conf")]
+    return real_server().start(command)
+
+
+def ask(client, before=b""):
+    """The body that a web server answers with, split into words."""
+    client.sendall(before + b"GET / HTTP/1.1\r\nHost: it\r\nConnection: close\r\n\r\n")
+    answer = receive(client, 1 << 16).decode()
+    assert answer.startswith("HTTP/1.1 200"), answer
+    return answer.rpartition("\r\n\r\n")[2].split()
+
+
+@pytest.fixture(params=["haproxy", "nginx"])
+def web(request):
+    """A web server that wants a header and answers with what it says."""
+    if request.param == "nginx":
+        return request.getfixturevalue("nginx")
+    return request.getfixturevalue("haproxy")(WEB)
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_others_read_what_twined_sends(twined, web, version):
+    keys = {"upstream": web.address(), "send_proxy": version}
+    daemon = twined(listener("web", "proxy", **keys)
+                    + listener("six", "proxy", "tcp://[::1]:0", **keys))
+    for name, host in (("web", "127.0.0.1"), ("six", "::1")):
+        client = daemon.connect(name)
+        port = str(client.getsockname()[1])
+        assert ask(client) == [host, port, host, str(daemon.port(name))]
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize("header", [text_header, binary_header])
+def test_others_read_what_twined_passes_on(twined, web, version, header):
+    daemon = twined(listener("web", "proxy", upstream=web.address(), send_proxy=version,
+                             accept_proxy="127.0.0.1"))
+    assert ask(daemon.connect("web"), header()) == ["192.0.2.1", "1000", "198.51.100.2", "80"]
+    assert (ask(daemon.connect("web"), header(("2001:db8::1", 5), ("2001:db8::2", 6)))
+            == ["2001:db8::1", "5", "2001:db8::2", "6"])
+    # Of two families, IPv6 it is.
+    source, *rest = ask(daemon.connect("web"), header(("2001:db8::1", 5), ("::ffff:192.0.2.2", 6)))
+    assert source == "2001:db8::1" and rest[0] == "5" and rest[2] == "6"
+    assert rest[1] in ("::ffff:192.0.2.2", "::ffff:c000:202")
+
+
+@pytest.mark.parametrize("first, second", [("v1", "v1"), ("v1", "v2"), ("v2", "v1"), ("v2", "v2")])
+def test_a_chain_keeps_both_addresses(twined, server, directory, first, second):
+    headers = []
+
+    def handle(peer):
+        headers.append(peer.recv(1000))
+        peer.sendall(b"hi")
+    far = twined("[daemon]\nlog_level = debug\n"
+                 + listener("far", "proxy", f"tcp://127.0.0.1:0, unix://{directory}/s",
+                            upstream=server(handle), accept_proxy="127.0.0.1, unix",
+                            send_proxy=second))
+    for scheme in ("tcp", "unix"):
+        near = twined(listener("near", "proxy", upstream=far.address("far", scheme),
+                               accept_proxy="127.0.0.1", send_proxy=first))
+        for source, destination in ((("192.0.2.1", 1000), SERVICE),
+                                    (("2001:db8::1", 5), ("2001:db8::2", 6))):
+            for header in (text_header, binary_header):
+                assert exchange(near.connect("near"), header(source, destination)) == b"hi"
+                wanted = (text_header if second == "v1" else binary_header)(source, destination)
+                assert headers.pop() == wanted
+    known = f": PROXY header: from {CLIENT_TEXT} to tcp://198.51.100.2:80$"
+    wait_for(lambda: len(far.lines(known)) == 4, "the second one knows both")
