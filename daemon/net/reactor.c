@@ -17,19 +17,24 @@
 
 const char *const reactor_backend_names[] = { "auto", "epoll", "poll", "select", NULL };
 
+struct deferred_list {
+	struct deferred *first, **end;
+};
+
 struct reactor {
 	struct event_base *base;
 	unsigned index;
 	pthread_t thread;
 	bool started;
+	bool stopping;			/* this turn is the last */
 	bool has_edges;
 
 	struct wheel wheel;
 	struct event wheel_event;
 	uint64_t wheel_at_ms;		/* when wheel_event fires; 0: it is not set */
 
-	struct event deferred_event;
-	struct deferred *deferred, **deferred_end;
+	struct deferred_list deferred;	/* to the end of this turn */
+	struct deferred_list postponed;	/* to the end of the next one */
 
 	struct call_queue calls;
 	struct event wake_event;
@@ -85,21 +90,37 @@ wheel_cb(evutil_socket_t fd, short what, void *arg)
 }
 
 static void
-deferred_cb(evutil_socket_t fd, short what, void *arg)
+deferred_list_init(struct deferred_list *list)
 {
-	struct reactor *reactor = arg;
+	list->first = NULL;
+	list->end = &list->first;
+}
 
-	(void)fd;
-	(void)what;
-	while (reactor->deferred != NULL) {
-		struct deferred *first = reactor->deferred;
+static void
+deferred_list_add(struct deferred_list *list, struct deferred *deferred)
+{
+	assert(deferred->next == NULL && list->end != &deferred->next);
+	*list->end = deferred;
+	list->end = &deferred->next;
+}
 
-		reactor->deferred = first->next;
-		if (reactor->deferred == NULL)
-			reactor->deferred_end = &reactor->deferred;
+/* The end of a turn: what has been put off to it, also meanwhile. */
+static void
+reactor_end_turn(struct reactor *reactor)
+{
+	while (reactor->deferred.first != NULL) {
+		struct deferred *first = reactor->deferred.first;
+
+		reactor->deferred.first = first->next;
+		if (reactor->deferred.first == NULL)
+			reactor->deferred.end = &reactor->deferred.first;
 		first->next = NULL;
 		first->fn(first);
 	}
+	if (reactor->postponed.first == NULL)
+		return;
+	reactor->deferred = reactor->postponed;
+	deferred_list_init(&reactor->postponed);
 }
 
 static void
@@ -152,7 +173,8 @@ reactor_new(unsigned index, enum reactor_backend backend)
 		return NULL;
 	reactor->index = index;
 	wheel_init(&reactor->wheel, reactor_now_ms());
-	reactor->deferred_end = &reactor->deferred;
+	deferred_list_init(&reactor->deferred);
+	deferred_list_init(&reactor->postponed);
 	reactor->base = base_new(backend);
 	reactor->scratch = mmap(NULL, REACTOR_SCRATCH_SIZE, PROT_READ | PROT_WRITE,
 				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -166,7 +188,6 @@ reactor_new(unsigned index, enum reactor_backend backend)
 	}
 	reactor->has_edges = (event_base_get_features(reactor->base) & EV_FEATURE_ET) != 0;
 	event_assign(&reactor->wheel_event, reactor->base, -1, 0, wheel_cb, reactor);
-	event_assign(&reactor->deferred_event, reactor->base, -1, 0, deferred_cb, reactor);
 	/* The heap of timers keeps the place that this one takes. */
 	if (event_add(&reactor->wheel_event, &(const struct timeval){ .tv_sec = 1 }) != 0
 	    || event_del(&reactor->wheel_event) != 0
@@ -185,7 +206,8 @@ reactor_free(struct reactor *reactor)
 {
 	if (reactor->base != NULL) {
 		call_queue_run(&reactor->calls);
-		deferred_cb(-1, 0, reactor);
+		while (reactor->deferred.first != NULL)
+			reactor_end_turn(reactor);
 		event_base_free(reactor->base);
 	}
 	if (reactor->attachment != NULL)
@@ -202,14 +224,21 @@ reactor_run(struct reactor *reactor)
 	static const struct timespec pause = { .tv_nsec = 10 * 1000 * 1000 };
 	uint64_t said_ms = 0;
 
-	/* To wait can fail for want of memory: that passes, and must not end the thread. */
-	while (event_base_loop(reactor->base, EVLOOP_NO_EXIT_ON_EMPTY) < 0) {
-		if (reactor_now_ms() - said_ms >= 1000) {
-			said_ms = reactor_now_ms();
-			log_error("reactor %u: waiting for events: %s", reactor->index, strerror(errno));
+	while (!reactor->stopping) {
+		int waits = reactor->deferred.first == NULL ? 0 : EVLOOP_NONBLOCK;
+
+		/* To wait can fail for want of memory: that passes, and must not end the thread. */
+		if (event_base_loop(reactor->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY | waits) < 0) {
+			if (reactor_now_ms() - said_ms >= 1000) {
+				said_ms = reactor_now_ms();
+				log_error("reactor %u: waiting for events: %s", reactor->index,
+					  strerror(errno));
+			}
+			nanosleep(&pause, NULL);
 		}
-		nanosleep(&pause, NULL);
+		reactor_end_turn(reactor);
 	}
+	reactor->stopping = false;
 }
 
 static void *
@@ -231,7 +260,7 @@ stop_call(void *arg)
 {
 	struct reactor *reactor = arg;
 
-	event_base_loopbreak(reactor->base);
+	reactor->stopping = true;
 }
 
 void
@@ -348,9 +377,11 @@ reactor_unset_deadline(struct reactor *reactor, struct deadline *deadline)
 void
 reactor_defer(struct reactor *reactor, struct deferred *deferred)
 {
-	assert(deferred->next == NULL && reactor->deferred_end != &deferred->next);
-	if (reactor->deferred == NULL)
-		event_active(&reactor->deferred_event, EV_TIMEOUT, 1);
-	*reactor->deferred_end = deferred;
-	reactor->deferred_end = &deferred->next;
+	deferred_list_add(&reactor->deferred, deferred);
+}
+
+void
+reactor_postpone(struct reactor *reactor, struct deferred *deferred)
+{
+	deferred_list_add(&reactor->postponed, deferred);
 }

@@ -88,4 +88,7 @@ struct deferred {
 };
 void reactor_defer(struct reactor *reactor, struct deferred *deferred);
 
+/* The same at the end of the next turn: once everybody else has had one. */
+void reactor_postpone(struct reactor *reactor, struct deferred *deferred);
+
 #endif

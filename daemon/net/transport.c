@@ -20,12 +20,10 @@
 
 enum { QUIET_MS = 100 };
 
-/* Says that the transport is gone, and frees it; the end of the turn. */
+/* Says that the transport is gone, and frees it. */
 static void
-lost_deferred(struct deferred *deferred)
+transport_free(struct transport *transport)
 {
-	struct transport *transport =
-		(struct transport *)((char *)deferred - offsetof(struct transport, lost));
 	struct endpoint *endpoint = transport->endpoint;
 	struct counters *counters = endpoint->counters;
 
@@ -49,6 +47,20 @@ lost_deferred(struct deferred *deferred)
 		endpoint->all_gone(endpoint);
 }
 
+/* The end of a turn. */
+static void
+turn_deferred(struct deferred *deferred)
+{
+	struct transport *transport =
+		(struct transport *)((char *)deferred - offsetof(struct transport, turn));
+
+	transport->queued = false;
+	if (transport->closed)
+		transport_free(transport);
+	else
+		transport_go_on(transport);
+}
+
 void
 transport_close(struct transport *transport, enum reason reason)
 {
@@ -68,7 +80,10 @@ transport_close(struct transport *transport, enum reason reason)
 	if (transport->unsent != NULL)
 		evbuffer_free(transport->unsent);
 	transport->unsent = NULL;
-	reactor_defer(reactor, &transport->lost);
+	/* One that is queued to go on is lost when its turn comes. */
+	if (!transport->queued)
+		reactor_defer(reactor, &transport->turn);
+	transport->queued = true;
 }
 
 void
@@ -147,11 +162,12 @@ deadline_reached(void *arg)
 {
 	struct transport *transport = arg;
 	const struct endpoint *endpoint = transport->endpoint;
-	uint64_t now_ms = reactor_now_ms(), at_ms = transport_first_timeout(transport);
+	uint64_t now_ms = reactor_now_ms(), at_ms;
 
-	transport_watch_peer(transport);
+	transport_look(transport);
 	if (transport->closed)
 		return;
+	at_ms = transport_first_timeout(transport);
 	if (at_ms == 0 || at_ms > now_ms) {
 		transport_update_deadline(transport);
 		return;
@@ -287,21 +303,18 @@ transport_new_carried(struct endpoint *endpoint, const struct protocol *protocol
 	size_t room = local != NULL ? sizeof *local + _Alignof(union peer_address) : 0;
 	struct transport *transport = calloc(1, sizeof *transport + protocol->state_size + room);
 
-	if (transport == NULL
-	    || reactor_watch(endpoint->reactor, &transport->event, fd, EV_READ | EV_PERSIST, transport_on_event,
-			     transport)
-		       != 0) {
+	if (transport != NULL)
+		transport->endpoint = endpoint;
+	if (transport == NULL || transport_watch(transport, fd) != 0) {
 		free(transport);
 		close(fd);
 		errno = ENOMEM;
 		return NULL;
 	}
-	transport->interest = EV_READ;
-	transport->endpoint = endpoint;
 	transport->protocol = protocol;
 	transport->deadline.fn = deadline_reached;
 	transport->deadline.arg = transport;
-	transport->lost.fn = lost_deferred;
+	transport->turn.fn = turn_deferred;
 	transport->idle_timeout_ms = endpoint->idle_timeout_ms;
 	transport->made_ms = transport->active_ms = transport->progress_ms = reactor_now_ms();
 	if (peer != NULL)
@@ -316,6 +329,8 @@ transport_new_carried(struct endpoint *endpoint, const struct protocol *protocol
 		transport->next->link = &transport->next;
 	endpoint->transports = transport;
 	transport->accepted = endpoint->factory != NULL && protocol == factory_protocol(endpoint->factory);
+	transport->is_unix = transport->accepted ? endpoint->kind == ADDRESS_UNIX
+						 : transport->peer.sa.sa_family == AF_UNSPEC;
 	if (transport->accepted) {
 		endpoint->counters->accepted++;
 		endpoint->counters->open++;

@@ -59,12 +59,14 @@ size_t transport_pending(const struct transport *transport);
 
 /*
  * Stops and goes on reading; not counted. A closed or ended read side stays so. Should a paused peer reset the
- * connection, or a unix peer close it with nothing unread, that is noticed (with epoll); what it has sent,
- * and its end of stream, are not until it is read again.
+ * connection, or a unix peer close it, that is noticed (with epoll) unless something is unread: that comes
+ * first. Its end of stream alone is noticed when it is read.
  */
 void transport_pause(struct transport *transport);
-void transport_hold(struct transport *transport);	/* the same */
 void transport_resume(struct transport *transport);
+
+/* As transport_pause, for a peer that nobody is there for yet: its reset is noticed whatever is unread. */
+void transport_hold(struct transport *transport);
 
 /* Half-closes once what is pending is sent: the peer sees our end of stream and may go on sending. */
 void transport_end_write(struct transport *transport);

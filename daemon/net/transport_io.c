@@ -1,7 +1,6 @@
 /* transport_io.c - the bytes of a transport: what is sent at once, what waits, what is read. */
 #include <errno.h>
 #include <event2/buffer.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -19,64 +18,16 @@ enum {
 	READ_SIZE = 64 * 1024 - 128,
 	/* What is thrown away at once: TCP does not even copy it. */
 	DROP_SIZE = REACTOR_SCRATCH_SIZE,
-	PEER_WATCH = EV_READ | EV_ET,
-	PEER_WATCH_MS = 100,
 };
 
-/* Registers an event for a socket that has none. */
-static void
-transport_watch(struct transport *transport, unsigned interest)
+static size_t
+pieces_length(const struct iovec *pieces, int count)
 {
-	if (reactor_watch(transport->endpoint->reactor, &transport->event, transport_fd(transport),
-			  (short)(interest | EV_PERSIST), transport_on_event, transport)
-	    == 0)
-		transport->interest = interest & 0xff;
-	else
-		transport_abort(transport, REASON_NO_RESOURCES);
-}
+	size_t length = 0;
 
-/* Whether a peer has but one thing left to tell, for now or for good: that it has gone altogether. */
-static bool
-transport_awaits_end(const struct transport *transport)
-{
-	return transport->held || transport->read_side == READ_ENDED;
-}
-
-void
-transport_update_interest(struct transport *transport)
-{
-	struct reactor *reactor = transport->endpoint->reactor;
-	bool output_waits = transport_output_waits(transport);
-	bool reads = transport->read_side == READ_DROPPING
-		     || (transport->read_side == READ_OPEN && !transport->paused
-			 && (transport->unsent == NULL || transport->protocol->own_flow_control));
-	unsigned interest = (reads ? EV_READ : 0u) | (output_waits ? EV_WRITE : 0u);
-
-	if (transport->closed || interest == transport->interest)
-		return;
-	/*
-	 * Most connections end, or are read from, soon after. One that is not is watched from the next
-	 * deadline on.
-	 */
-	if (interest == 0 && transport_awaits_end(transport) && reactor_has_edges(reactor)) {
-		if (transport->interest == PEER_WATCH)
-			return;
-		reactor_set_deadline(reactor, &transport->deadline, reactor_now_ms() + PEER_WATCH_MS);
-	}
-	if (transport->interest != 0)
-		reactor_unwatch(&transport->event);
-	transport->interest = 0;
-	if (interest == 0)
-		return;
-	transport_watch(transport, interest);
-}
-
-void
-transport_watch_peer(struct transport *transport)
-{
-	if (transport->interest == 0 && transport_awaits_end(transport)
-	    && reactor_has_edges(transport->endpoint->reactor))
-		transport_watch(transport, PEER_WATCH);
+	for (int i = 0; i < count; i++)
+		length += pieces[i].iov_len;
+	return length;
 }
 
 /* What the socket takes of some pieces: the number of bytes, 0 when it is full, -1 with errno. */
@@ -92,7 +43,8 @@ transport_send(struct transport *transport, const struct iovec *pieces, int coun
 				  : sendmsg(transport_fd(transport), &message, MSG_NOSIGNAL);
 	while (sent < 0 && errno == EINTR);
 	if (sent < 0 && errno == EAGAIN)
-		return 0;
+		sent = 0;
+	transport->full = sent >= 0 && (size_t)sent < pieces_length(pieces, count);
 	if (sent > 0) {
 		transport->active_ms = reactor_now_ms();
 		transport->progress_ms = transport->active_ms;
@@ -123,6 +75,7 @@ transport_send_failed(struct transport *transport, int error)
 	if (transport->unsent != NULL)
 		evbuffer_free(transport->unsent);
 	transport->unsent = NULL;
+	transport->unread = UNREAD_SOME;
 	transport_update_interest(transport);
 }
 
@@ -164,15 +117,13 @@ transport_write(struct transport *transport, const void *bytes, size_t length)
 size_t
 transport_offer(struct transport *transport, const struct iovec *pieces, int count)
 {
-	size_t offered = 0;
+	size_t offered = pieces_length(pieces, count);
 	ssize_t sent;
 
 	if (!transport_can_write(transport))
 		return 0;
 	if (transport->unsent != NULL)
 		return 0;
-	for (int i = 0; i < count; i++)
-		offered += pieces[i].iov_len;
 	if (offered == 0)
 		return 0;
 	sent = transport_send(transport, pieces, count);
@@ -202,8 +153,7 @@ transport_pending(const struct transport *transport)
 	return transport->unsent == NULL ? 0 : evbuffer_get_length(transport->unsent);
 }
 
-/* Sends more of what is unsent; when all is, goes on with whatever waited for that. */
-static void
+void
 transport_flush(struct transport *transport)
 {
 	if (transport->unsent != NULL) {
@@ -216,8 +166,10 @@ transport_flush(struct transport *transport)
 			return;
 		}
 		evbuffer_drain(transport->unsent, (size_t)sent);
-		if (evbuffer_get_length(transport->unsent) != 0)
+		if (evbuffer_get_length(transport->unsent) != 0) {
+			transport_update_interest(transport);
 			return;
+		}
 		evbuffer_free(transport->unsent);
 		transport->unsent = NULL;
 	}
@@ -234,6 +186,7 @@ transport_read_end(struct transport *transport)
 	bool dropping = transport->read_side == READ_DROPPING;
 
 	transport->read_side = READ_ENDED;
+	transport_note_end(transport);
 	if (!dropping && transport->protocol->read_ended != NULL)
 		transport->protocol->read_ended(transport);
 	else
@@ -241,67 +194,48 @@ transport_read_end(struct transport *transport)
 	transport_settle(transport);
 }
 
-static void
-transport_read(struct transport *transport)
+/* What one recv(2) brings: as recv, with EINTR hidden. */
+static ssize_t
+transport_receive(struct transport *transport, uint8_t *bytes, size_t size, int flags)
 {
-	bool drops = transport->read_side == READ_DROPPING || transport->protocol->data_received == NULL;
-	uint8_t *scratch = reactor_scratch(transport->endpoint->reactor);
 	ssize_t length;
 
-	do	/* MSG_TRUNC: tcp(7) */
-		length = recv(transport_fd(transport), scratch, drops ? DROP_SIZE : READ_SIZE,
-			      drops ? MSG_TRUNC : 0);
+	do
+		length = recv(transport_fd(transport), bytes, size, flags);
 	while (length < 0 && errno == EINTR);
 	if (length > 0) {
 		transport->active_ms = reactor_now_ms();
 		transport->received += (uint64_t)length;
 		if (transport->accepted)
 			transport->endpoint->counters->bytes_in += (uint64_t)length;
+	}
+	if (length > 0)
+		transport_note_read(transport, (size_t)length == size);
+	return length;
+}
+
+void
+transport_read(struct transport *transport)
+{
+	bool drops = transport->read_side == READ_DROPPING || transport->protocol->data_received == NULL;
+	uint8_t *scratch = reactor_scratch(transport->endpoint->reactor);
+	ssize_t length = drops ? transport_receive(transport, scratch, DROP_SIZE, MSG_TRUNC)	/* tcp(7) */
+			       : transport_receive(transport, scratch, READ_SIZE, 0);
+
+	if (length > 0) {
 		if (!drops)
 			transport->protocol->data_received(transport, scratch, (size_t)length);
 		if (transport->stopping && transport->received >= transport->stop_at)
 			transport_stopped(transport);
-	} else if (length == 0 && !transport->reset_seen) {
-		transport_read_end(transport);
-	} else if (length == 0) {
+	} else if (length == 0 && transport->reset_seen) {
 		transport_fail(transport, ECONNRESET);
+	} else if (length == 0) {
+		transport_read_end(transport);
 	} else if (errno != EAGAIN) {
 		transport_fail(transport, errno);
+	} else {
+		transport->unread = UNREAD_NONE;
 	}
-}
-
-/* Has the peer gone altogether? Our side is open, so that a hang-up says so. */
-static void
-transport_check_peer(struct transport *transport)
-{
-	struct pollfd state = { .fd = transport_fd(transport) };
-	int unread = 0;
-
-	if (poll(&state, 1, 0) <= 0)
-		return;
-	if (transport->read_side == READ_OPEN)
-		ioctl(transport_fd(transport), FIONREAD, &unread);
-	if (state.revents & POLLERR)
-		transport_abort(transport, REASON_PEER_RESET);
-	else if ((state.revents & POLLHUP) && unread == 0)
-		transport_close(transport, REASON_PEER_CLOSED);	/* a unix peer has closed in order */
-}
-
-void
-transport_on_event(evutil_socket_t fd, short what, void *arg)
-{
-	struct transport *transport = arg;
-
-	(void)fd;
-	if (what & EV_WRITE)
-		transport_flush(transport);
-	/* Sending may have closed it, or made it stop reading. */
-	if (!(what & EV_READ) || !(transport->interest & EV_READ))
-		return;
-	if (transport->interest == PEER_WATCH)
-		transport_check_peer(transport);
-	else
-		transport_read(transport);
 }
 
 bool

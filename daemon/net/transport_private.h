@@ -1,4 +1,4 @@
-/* transport_private.h - a transport from within: for transport.c and transport_io.c only. */
+/* transport_private.h - a transport from within: for the files of transport.h only. */
 #ifndef TWINED_NET_TRANSPORT_PRIVATE_H
 #define TWINED_NET_TRANSPORT_PRIVATE_H
 
@@ -23,6 +23,19 @@ struct protocol;
 enum read_side { READ_OPEN, READ_DROPPING, READ_ENDED };
 enum write_side { WRITE_OPEN, WRITE_ENDING, WRITE_ENDED };
 
+/*
+ * With edges (epoll) a socket is registered once, or twice, and an event says that something has changed.
+ * What is known of the bytes that it holds for us:
+ *
+ *   edge ──▶ UNREAD_SOME ── a short read ──▶ UNREAD_HARDLY ── LOOK_MS of silence, a look ──▶ UNREAD_NONE
+ *              │    ▲
+ *              └────┘ a full read: goes on in the next turn
+ *
+ * A read can be short although there is more: before urgent data, or after a descriptor that a unix peer
+ * has passed.
+ */
+enum unread { UNREAD_NONE, UNREAD_HARDLY, UNREAD_SOME };
+
 struct transport {
 	struct event event;		/* the socket; its flags are what we wait for */
 	struct deadline deadline;	/* not later than the first time-out; looked at anew when it comes */
@@ -37,16 +50,22 @@ struct transport {
 	uint64_t acknowledged;		/* of what was sent, at progress_ms or later */
 	uint64_t received, sent;
 	uint64_t stop_at;		/* while stopping: what was received by then is all */
-	struct deferred lost;
+	struct deferred turn;		/* to be lost, when closed, or to go on */
 	union peer_address peer;
-	unsigned interest : 8;		/* EV_READ, EV_WRITE as registered */
+	unsigned interest : 8;		/* EV_READ, EV_WRITE, EV_ET as registered */
 	unsigned read_side : 2;
 	unsigned write_side : 2;
 	unsigned paused : 1;
-	unsigned held : 1;		/* paused, and watched for a reset */
+	unsigned held : 1;		/* paused, and what is unread is nobody's */
+	unsigned unread : 2;		/* with edges */
+	unsigned full : 1;		/* the socket has refused bytes: with edges, it will tell of room */
+	unsigned end_seen : 1;		/* with edges: the peer's end of stream is behind what is unread */
+	unsigned looking : 1;		/* with edges: the socket is looked at when the deadline comes */
+	unsigned queued : 1;		/* `turn` is */
 	unsigned reset_seen : 1;	/* by sending; what had come before is still to be read */
 	unsigned want_drained : 1;
 	unsigned stopping : 1;		/* after stop_at bytes the connection is given up */
+	unsigned is_unix : 1;
 	unsigned accepted : 1;		/* it counts for its endpoint */
 	unsigned closed : 1;
 	unsigned losing : 1;		/* reason is set, and is the one to be told */
@@ -81,6 +100,9 @@ void transport_settle(struct transport *transport);
 /* Makes sure that the deadline is not later than the first time-out. */
 void transport_update_deadline(struct transport *transport);
 
+/* Registers the socket: 0, or -1 with ENOMEM. */
+int transport_watch(struct transport *transport, int fd);
+
 /* Waits for exactly what can be used now. */
 void transport_update_interest(struct transport *transport);
 
@@ -90,13 +112,28 @@ void transport_note_progress(struct transport *transport);
 /* How much of what was sent the peer's system has acknowledged. */
 uint64_t transport_acknowledged(const struct transport *transport);
 
-/* Waits for the end of a peer that has half-closed or is held, unless it waits for something else. */
-void transport_watch_peer(struct transport *transport);
+/* The deadline has come: looks at the socket, if that has been put off until now. */
+void transport_look(struct transport *transport);
+
+/* Something has been read: as much as was asked for, or less. */
+void transport_note_read(struct transport *transport, bool full);
+
+/* The end of the stream has been read. */
+void transport_note_end(struct transport *transport);
+
+/* Has `turn` called at the end of a turn. */
+void transport_queue(struct transport *transport);
+
+/* The end of a turn: sends and reads what there was no edge for. */
+void transport_go_on(struct transport *transport);
+
+/* Reads once, and hands on what came. */
+void transport_read(struct transport *transport);
+
+/* Sends more of what waits. */
+void transport_flush(struct transport *transport);
 
 /* All that had come by the time of transport_stop has been handled. */
 void transport_stopped(struct transport *transport);
-
-/* The callback of the transport's event. */
-void transport_on_event(evutil_socket_t fd, short what, void *arg);
 
 #endif

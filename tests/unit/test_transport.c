@@ -3,12 +3,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -99,11 +103,13 @@ static const struct protocol dropping = {
 	.connection_lost = note_lost,
 };
 
+static enum reactor_backend backend = REACTOR_AUTO;
 static struct reactor *reactor;
 static struct factory *factory;
 static struct counters counters;
 static struct endpoint endpoint;
 static struct transport *transport;
+static int own;				/* its socket */
 static int peer;			/* the other end of the pair, non-blocking */
 
 static void
@@ -130,16 +136,15 @@ turn(void)
 		}                                                   \
 	} while (0)
 
+/* Begins with a connected pair: the transport's socket, and its peer's. */
 static void
-begin(const struct protocol *protocol)
+begin_with(const struct protocol *protocol, const int fds[2])
 {
-	int fds[2];
-
 	memset(&seen, 0, sizeof seen);
 	memset(&counters, 0, sizeof counters);
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+	own = fds[0];
 	peer = fds[1];
-	reactor = reactor_new(0, REACTOR_AUTO);
+	reactor = reactor_new(0, backend);
 	assert_non_null(reactor);
 	factory = factory_new(protocol, "test", NULL, NULL, release_nothing);
 	endpoint = (struct endpoint){ .reactor = reactor,
@@ -150,6 +155,34 @@ begin(const struct protocol *protocol)
 	transport = transport_new(&endpoint, protocol, fds[0], NULL);
 	assert_non_null(transport);
 	assert_int_equal(seen.made, 1);
+}
+
+static void
+begin(const struct protocol *protocol)
+{
+	int fds[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+	begin_with(protocol, fds);
+}
+
+static void
+begin_tcp(const struct protocol *protocol)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t length = sizeof address;
+	int listening = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), fds[2];
+
+	assert_int_equal(bind(listening, (struct sockaddr *)&address, sizeof address), 0);
+	assert_int_equal(listen(listening, 1), 0);
+	assert_int_equal(getsockname(listening, (struct sockaddr *)&address, &length), 0);
+	fds[1] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(fds[1], (struct sockaddr *)&address, sizeof address), 0);
+	fds[0] = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	assert_in_range(fds[0], 0, 1000);
+	assert_int_equal(fcntl(fds[1], F_SETFL, O_NONBLOCK), 0);
+	close(listening);
+	begin_with(protocol, fds);
 }
 
 static void
@@ -420,6 +453,36 @@ a_closed_peer_is_a_reset_when_it_is_written_to(void **state)
 	finish(REASON_PEER_RESET);
 }
 
+/* An early answer, and then a reset: what we were sending is void, what we were sent is not. */
+static void
+what_a_peer_has_sent_before_its_reset_is_read_although_sending_fails(void **state)
+{
+	uint8_t *bytes = pattern(4 << 20);
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		begin_tcp(&counting);
+		if (i == 0)
+			transport_write(transport, bytes, 4 << 20);	/* waits in part */
+		else
+			transport_write(transport, "unread", 6);
+		peer_send("early answer", 12);
+		close(peer);
+		peer = -1;
+		if (i == 1) {
+			struct pollfd reset = { .fd = own };
+
+			while (!(reset.revents & POLLERR))
+				poll(&reset, 1, 1);
+			transport_write(transport, "more", 4);
+		}
+		transport_write(transport, "and more", 8);
+		finish(REASON_PEER_RESET);
+		assert_int_equal(seen.received, 12);
+	}
+	free(bytes);
+}
+
 static void
 abort_tells_its_reason_once(void **state)
 {
@@ -483,6 +546,25 @@ an_offer_keeps_nothing_and_asks_again(void **state)
 	shutdown(peer, SHUT_WR);
 	finish(REASON_DONE);
 	free(bytes);
+}
+
+/* As who sends for ever does it: a turn each, whether the socket is full or not. */
+static void
+drained_is_called_whenever_it_is_asked_for(void **state)
+{
+	char buffer[10];
+
+	(void)state;
+	begin(&counting);
+	for (unsigned i = 1; i <= 10; i++) {
+		transport_want_drained(transport);
+		assert_int_equal(seen.drained, i - 1);
+		TURN_UNTIL(seen.drained == i);
+		transport_write(transport, "x", 1);
+	}
+	assert_int_equal(peer_receive(buffer, sizeof buffer), 10);
+	transport_abort(transport, REASON_DONE);
+	finish(REASON_DONE);
 }
 
 static void
@@ -610,24 +692,24 @@ a_held_peer_that_resets_is_noticed(void **state)
 }
 
 static void
-a_held_peer_that_closes_with_nothing_unread_is_noticed(void **state)
+a_paused_peer_that_closes_with_nothing_unread_is_noticed(void **state)
 {
 	(void)state;
 	begin(&counting);
-	transport_hold(transport);
+	transport_pause(transport);
 	close(peer);
 	peer = -1;
 	finish(REASON_PEER_CLOSED);
 }
 
 static void
-what_a_held_peer_has_sent_before_it_closed_is_kept(void **state)
+what_a_paused_peer_has_sent_before_it_closed_is_kept(void **state)
 {
 	uint64_t held_ms;
 
 	(void)state;
 	begin(&counting);
-	transport_hold(transport);
+	transport_pause(transport);
 	peer_send("unread", 6);
 	held_ms = reactor_now_ms();
 	TURN_UNTIL(reactor_now_ms() - held_ms > 200);
@@ -641,6 +723,151 @@ what_a_held_peer_has_sent_before_it_closed_is_kept(void **state)
 	TURN_UNTIL(seen.ended == 1);
 	transport_abort(transport, REASON_DONE);
 	finish(REASON_DONE);
+}
+
+/* The edge tells of all that is there, and a read ends before what follows the descriptor. */
+static void
+what_follows_a_passed_descriptor_is_read(void **state)
+{
+	union {
+		struct cmsghdr header;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = { .header = { .cmsg_len = CMSG_LEN(sizeof(int)),
+				  .cmsg_level = SOL_SOCKET,
+				  .cmsg_type = SCM_RIGHTS } };
+	struct iovec piece = { .iov_base = "with a descriptor", .iov_len = 17 };
+	struct msghdr message = { .msg_iov = &piece,
+				  .msg_iovlen = 1,
+				  .msg_control = &control,
+				  .msg_controllen = sizeof control };
+
+	(void)state;
+	begin(&counting);
+	memcpy(CMSG_DATA(&control.header), &(int){ STDERR_FILENO }, sizeof(int));
+	assert_int_equal(sendmsg(peer, &message, MSG_NOSIGNAL), 17);
+	assert_int_equal(peer_send(" and more", 9), 9);
+	TURN_UNTIL(seen.received == 17 + 9);
+	shutdown(peer, SHUT_WR);
+	TURN_UNTIL(seen.ended == 1);
+	transport_abort(transport, REASON_DONE);
+	finish(REASON_DONE);
+}
+
+static void
+what_follows_urgent_data_is_read(void **state)
+{
+	int there = 0;
+
+	(void)state;
+	begin_tcp(&counting);
+	assert_int_equal(peer_send("before", 6), 6);
+	assert_int_equal(send(peer, "!", 1, MSG_OOB), 1);
+	assert_int_equal(peer_send("after", 5), 5);
+	while (there < 6)		/* of what comes before the urgent byte, all is there once that is */
+		assert_int_equal(ioctl(own, SIOCINQ, &there), 0);
+	TURN_UNTIL(seen.received == 6 + 5);
+	transport_abort(transport, REASON_DONE);
+	finish(REASON_DONE);
+}
+
+static void
+the_last_bytes_and_the_end_come_together(void **state)
+{
+	static const struct protocol *const both[] = { &counting, &dropping };
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		begin(both[i]);
+		peer_send("the last", 8);
+		shutdown(peer, SHUT_WR);
+		if (i == 0) {
+			TURN_UNTIL(seen.ended == 1);
+			assert_int_equal(seen.received, 8);
+			transport_end_write(transport);
+		}
+		finish(REASON_PEER_CLOSED);
+		assert_int_equal(counters.bytes_in, 8);
+	}
+}
+
+static void
+a_paused_peers_half_close_is_no_loss(void **state)
+{
+	uint64_t paused_ms;
+	char buffer[10];
+
+	(void)state;
+	begin_tcp(&counting);
+	transport_pause(transport);
+	peer_send("unread", 6);
+	shutdown(peer, SHUT_WR);
+	paused_ms = reactor_now_ms();
+	TURN_UNTIL(reactor_now_ms() - paused_ms > 300);
+	assert_int_equal(seen.lost + seen.ended, 0);
+	transport_write(transport, "still there", 5);
+	TURN_UNTIL(peer_receive(buffer, sizeof buffer) == 5);
+	transport_resume(transport);
+	TURN_UNTIL(seen.ended == 1);
+	assert_int_equal(seen.received, 6);
+	transport_end_write(transport);
+	finish(REASON_PEER_CLOSED);
+}
+
+/* Has the peer send what is read and what is not, end its side, and reset the connection. */
+static void
+reset_by_peer(bool held, bool reads, bool unread, bool ends)
+{
+	static const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
+
+	begin_tcp(&counting);
+	if (reads) {
+		peer_send("read", 4);
+		TURN_UNTIL(seen.received == 4);
+	}
+	if (held)
+		transport_hold(transport);
+	else
+		transport_pause(transport);
+	if (unread)
+		peer_send("unread", 6);
+	if (ends)
+		shutdown(peer, SHUT_WR);
+	turn();
+	setsockopt(peer, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+	close(peer);
+	peer = -1;
+}
+
+static void
+a_peer_that_resets_a_paused_transport_is_noticed(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 8; i++) {
+		uint64_t begun_ms = reactor_now_ms();
+		bool held = (i & 4) != 0;
+
+		reset_by_peer(held, i & 1, held, i & 2);
+		TURN_UNTIL(seen.lost > 0);
+		assert_in_range(reactor_now_ms() - begun_ms, 0, 1000);
+		finish(REASON_PEER_RESET);
+	}
+}
+
+static void
+what_a_paused_peer_has_sent_before_its_reset_comes_first(void **state)
+{
+	uint64_t reset_ms;
+
+	(void)state;
+	for (unsigned i = 0; i < 4; i++) {
+		reset_by_peer(false, i & 1, true, i & 2);
+		reset_ms = reactor_now_ms();
+		TURN_UNTIL(reactor_now_ms() - reset_ms > 250);
+		assert_int_equal(seen.lost, 0);
+		transport_resume(transport);
+		finish(REASON_PEER_RESET);
+		assert_int_equal(seen.received, (i & 1 ? 4 : 0) + 6);
+	}
 }
 
 static void
@@ -696,36 +923,64 @@ a_stop_handles_what_has_come_and_then_ends(void **state)
 	finish(REASON_SHUTDOWN);
 }
 
+static int
+use_levels(void **state)
+{
+	(void)state;
+	backend = REACTOR_POLL;
+	return 0;
+}
+
+static int
+use_best(void **state)
+{
+	(void)state;
+	backend = REACTOR_AUTO;
+	return 0;
+}
+
+/* With edges, where the system has them, and without. */
+#define BOTH_WAYS(test) { #test, test, NULL, NULL, NULL }, { #test "_by_levels", test, use_levels, use_best, NULL }
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(bytes_come_back_whole_cut_at_every_point),
-		cmocka_unit_test(bytes_come_back_one_by_one),
-		cmocka_unit_test(a_half_close_loses_nothing_that_is_owed),
-		cmocka_unit_test(lose_delivers_and_waits_for_the_peers_end),
-		cmocka_unit_test(the_peer_may_end_first_and_still_be_written_to),
+		BOTH_WAYS(bytes_come_back_whole_cut_at_every_point),
+		BOTH_WAYS(bytes_come_back_one_by_one),
+		BOTH_WAYS(a_half_close_loses_nothing_that_is_owed),
+		BOTH_WAYS(lose_delivers_and_waits_for_the_peers_end),
+		BOTH_WAYS(the_peer_may_end_first_and_still_be_written_to),
+		BOTH_WAYS(a_loss_after_our_end_is_over_within_the_linger_timeout),
+		BOTH_WAYS(a_reset_is_passed_on_after_what_is_owed),
+		BOTH_WAYS(a_reset_with_nothing_owed_is_at_once),
+		BOTH_WAYS(we_may_end_first_and_still_receive),
+		BOTH_WAYS(a_closed_peer_is_a_reset_when_it_is_written_to),
+		BOTH_WAYS(what_a_peer_has_sent_before_its_reset_is_read_although_sending_fails),
+		BOTH_WAYS(abort_tells_its_reason_once),
+		BOTH_WAYS(a_paused_transport_reads_nothing),
+		BOTH_WAYS(an_offer_keeps_nothing_and_asks_again),
+		BOTH_WAYS(drained_is_called_whenever_it_is_asked_for),
+		BOTH_WAYS(a_protocol_without_data_received_drops_all),
+		BOTH_WAYS(silence_ends_with_the_idle_timeout),
+		BOTH_WAYS(the_idle_timeout_of_one_connection_can_be_set),
+		BOTH_WAYS(a_peer_that_reads_slowly_what_was_sent_long_ago_is_not_silent),
+		BOTH_WAYS(a_protocol_may_say_what_silence_means),
+		BOTH_WAYS(what_a_paused_peer_has_sent_before_it_closed_is_kept),
+		BOTH_WAYS(what_follows_a_passed_descriptor_is_read),
+		BOTH_WAYS(what_follows_urgent_data_is_read),
+		BOTH_WAYS(the_last_bytes_and_the_end_come_together),
+		BOTH_WAYS(a_paused_peers_half_close_is_no_loss),
+		BOTH_WAYS(a_stop_does_not_wait_for_what_a_paused_transport_does_not_read),
+		BOTH_WAYS(a_peer_that_does_not_take_ends_with_the_write_timeout),
+		BOTH_WAYS(a_peer_that_does_not_end_is_waited_for_within_the_linger_timeout),
+		BOTH_WAYS(a_stop_handles_what_has_come_and_then_ends),
+		/* Those who are gone and were not read from are noticed by edges only. */
 		cmocka_unit_test(a_peer_that_goes_after_its_end_is_noticed),
-		cmocka_unit_test(a_loss_after_our_end_is_over_within_the_linger_timeout),
-		cmocka_unit_test(a_reset_is_passed_on_after_what_is_owed),
-		cmocka_unit_test(a_reset_with_nothing_owed_is_at_once),
-		cmocka_unit_test(we_may_end_first_and_still_receive),
-		cmocka_unit_test(a_closed_peer_is_a_reset_when_it_is_written_to),
-		cmocka_unit_test(abort_tells_its_reason_once),
-		cmocka_unit_test(a_paused_transport_reads_nothing),
-		cmocka_unit_test(an_offer_keeps_nothing_and_asks_again),
-		cmocka_unit_test(a_protocol_without_data_received_drops_all),
-		cmocka_unit_test(silence_ends_with_the_idle_timeout),
-		cmocka_unit_test(the_idle_timeout_of_one_connection_can_be_set),
-		cmocka_unit_test(a_peer_that_reads_slowly_what_was_sent_long_ago_is_not_silent),
-		cmocka_unit_test(a_protocol_may_say_what_silence_means),
 		cmocka_unit_test(a_held_peer_that_resets_is_noticed),
-		cmocka_unit_test(a_held_peer_that_closes_with_nothing_unread_is_noticed),
-		cmocka_unit_test(what_a_held_peer_has_sent_before_it_closed_is_kept),
-		cmocka_unit_test(a_stop_does_not_wait_for_what_a_paused_transport_does_not_read),
-		cmocka_unit_test(a_peer_that_does_not_take_ends_with_the_write_timeout),
-		cmocka_unit_test(a_peer_that_does_not_end_is_waited_for_within_the_linger_timeout),
-		cmocka_unit_test(a_stop_handles_what_has_come_and_then_ends),
+		cmocka_unit_test(a_paused_peer_that_closes_with_nothing_unread_is_noticed),
+		cmocka_unit_test(a_peer_that_resets_a_paused_transport_is_noticed),
+		cmocka_unit_test(what_a_paused_peer_has_sent_before_its_reset_comes_first),
 	};
 
 	log_set_level(LEVEL_ERROR);
