@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "net/call_queue.h"
+#include "net/outbox.h"
 
 const char *const reactor_backend_names[] = { "auto", "epoll", "poll", "select", NULL };
 
@@ -40,6 +41,7 @@ struct reactor {
 	struct event wake_event;
 
 	struct endpoint *endpoints;
+	struct outbox *outbox;
 	void *attachment;
 	void (*attachment_release)(void *attachment);
 	uint8_t *scratch;		/* mapped: a page that is never used costs nothing */
@@ -178,8 +180,9 @@ reactor_new(unsigned index, enum reactor_backend backend)
 	reactor->base = base_new(backend);
 	reactor->scratch = mmap(NULL, REACTOR_SCRATCH_SIZE, PROT_READ | PROT_WRITE,
 				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	reactor->outbox = outbox_new(reactor);
 	if (call_queue_init(&reactor->calls) < 0 || reactor->base == NULL
-	    || reactor->scratch == MAP_FAILED) {
+	    || reactor->scratch == MAP_FAILED || reactor->outbox == NULL) {
 		int error = reactor->base == NULL ? ENOSYS : errno;
 
 		reactor_free(reactor);
@@ -212,6 +215,7 @@ reactor_free(struct reactor *reactor)
 	}
 	if (reactor->attachment != NULL)
 		reactor->attachment_release(reactor->attachment);
+	outbox_free(reactor->outbox);
 	if (reactor->scratch != MAP_FAILED)
 		munmap(reactor->scratch, REACTOR_SCRATCH_SIZE);
 	call_queue_destroy(&reactor->calls);
@@ -322,6 +326,12 @@ uint8_t *
 reactor_scratch(struct reactor *reactor)
 {
 	return reactor->scratch;
+}
+
+struct outbox *
+reactor_outbox(const struct reactor *reactor)
+{
+	return reactor->outbox;
 }
 
 struct endpoint **

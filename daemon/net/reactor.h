@@ -12,6 +12,7 @@
 
 struct call;
 struct endpoint;
+struct outbox;
 struct reactor;
 
 enum reactor_backend { REACTOR_AUTO, REACTOR_EPOLL, REACTOR_POLL, REACTOR_SELECT };
@@ -62,6 +63,9 @@ void reactor_call_wait(struct reactor *reactor, void (*fn)(void *arg), void *arg
 
 /* A buffer of REACTOR_SCRATCH_SIZE bytes, page-aligned, that a callback may use until it returns. */
 uint8_t *reactor_scratch(struct reactor *reactor);
+
+/* What its transports send at the end of a turn. */
+struct outbox *reactor_outbox(const struct reactor *reactor);
 
 /* The head of the list of its endpoints, which endpoint.c keeps. */
 struct endpoint **reactor_endpoints(struct reactor *reactor);

@@ -13,6 +13,7 @@
 #include "net/address.h"
 #include "net/endpoint.h"
 #include "net/factory.h"
+#include "net/outbox.h"
 #include "net/protocol.h"
 #include "net/reactor.h"
 #include "net/tally.h"
@@ -73,6 +74,7 @@ transport_close(struct transport *transport, enum reason reason)
 	if (!transport->losing || (transport->unsent != NULL && !transport->resetting))
 		transport->reason = reason;
 	reactor_unset_deadline(reactor, &transport->deadline);
+	outbox_forget(reactor_outbox(reactor), transport);
 	if (transport->interest != 0)
 		reactor_unwatch(&transport->event);
 	transport->interest = 0;
@@ -237,6 +239,7 @@ transport_settle(struct transport *transport)
 void
 transport_end_write(struct transport *transport)
 {
+	transport_send_letter(transport);
 	if (transport->closed || transport->write_side != WRITE_OPEN)
 		return;
 	transport->write_side = WRITE_ENDING;
@@ -248,6 +251,7 @@ transport_end_write(struct transport *transport)
 static bool
 begin_loss(struct transport *transport, enum reason reason)
 {
+	transport_send_letter(transport);
 	if (transport->closed || transport->losing)
 		return false;
 	transport->losing = true;

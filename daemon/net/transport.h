@@ -42,7 +42,10 @@ struct transport *transport_new_carried(struct endpoint *endpoint, const struct 
 					const union peer_address *peer,
 					const union peer_address *local);
 
-/* Sends now what the socket takes and keeps a copy of the rest. Without memory the transport is aborted. */
+/*
+ * Sends what the socket takes and keeps a copy of the rest; a short message is sent at the end of the turn
+ * (outbox.h), or before whatever comes after it. Without memory the transport is aborted.
+ */
 void transport_write(struct transport *transport, const void *bytes, size_t length);
 
 /*
@@ -54,7 +57,7 @@ size_t transport_offer(struct transport *transport, const struct iovec *pieces, 
 /* Has `drained` called as soon as the socket takes more, in a later turn of the loop. */
 void transport_want_drained(struct transport *transport);
 
-/* How many bytes transport_write holds unsent. */
+/* How many bytes transport_write holds since the socket did not take them. */
 size_t transport_pending(const struct transport *transport);
 
 /*

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "net/endpoint.h"
+#include "net/outbox.h"
 #include "net/protocol.h"
 #include "net/tally.h"
 #include "net/transport_private.h"
@@ -13,9 +14,9 @@
 enum {
 	/*
 	 * What one recv(2) takes at most, and so what a peer that does not read can make us hold: with
-	 * the evbuffer's own header it is 64 KiB.
+	 * a short message before it, and the evbuffer's own header, it is 64 KiB.
 	 */
-	READ_SIZE = 64 * 1024 - 128,
+	READ_SIZE = 64 * 1024 - OUTBOX_MESSAGE_MAX - 128,
 	/* What is thrown away at once: TCP does not even copy it. */
 	DROP_SIZE = REACTOR_SCRATCH_SIZE,
 };
@@ -28,6 +29,20 @@ pieces_length(const struct iovec *pieces, int count)
 	for (int i = 0; i < count; i++)
 		length += pieces[i].iov_len;
 	return length;
+}
+
+/* Takes down what has been sent of what was offered, if anything. */
+static void
+transport_note_sent(struct transport *transport, size_t sent, size_t offered)
+{
+	transport->full = sent < offered;
+	if (sent == 0)
+		return;
+	transport->active_ms = reactor_now_ms();
+	transport->progress_ms = transport->active_ms;
+	transport->sent += sent;
+	if (transport->accepted)
+		transport->endpoint->counters->bytes_out += sent;
 }
 
 /* What the socket takes of some pieces: the number of bytes, 0 when it is full, -1 with errno. */
@@ -44,14 +59,8 @@ transport_send(struct transport *transport, const struct iovec *pieces, int coun
 	while (sent < 0 && errno == EINTR);
 	if (sent < 0 && errno == EAGAIN)
 		sent = 0;
-	transport->full = sent >= 0 && (size_t)sent < pieces_length(pieces, count);
-	if (sent > 0) {
-		transport->active_ms = reactor_now_ms();
-		transport->progress_ms = transport->active_ms;
-		transport->sent += (uint64_t)sent;
-		if (transport->accepted)
-			transport->endpoint->counters->bytes_out += (uint64_t)sent;
-	}
+	if (sent >= 0)
+		transport_note_sent(transport, (size_t)sent, pieces_length(pieces, count));
 	return sent;
 }
 
@@ -86,32 +95,68 @@ transport_can_write(const struct transport *transport)
 	return !transport->closed && !transport->reset_seen && transport->write_side == WRITE_OPEN;
 }
 
-void
-transport_write(struct transport *transport, const void *bytes, size_t length)
+/* Adds bytes to what is unsent. */
+static void
+transport_keep(struct transport *transport, const void *bytes, size_t length)
 {
-	struct iovec piece = { .iov_base = (void *)bytes, .iov_len = length };
-	ssize_t sent = 0;
-
-	if (!transport_can_write(transport) || length == 0)
-		return;
 	if (transport->unsent == NULL) {
-		sent = transport_send(transport, &piece, 1);
-		if (sent < 0) {
-			transport_send_failed(transport, errno);
-			return;
-		}
-		if ((size_t)sent == length)
-			return;
 		transport->unsent = evbuffer_new();
 		transport_note_progress(transport);
 	}
-	if (transport->unsent == NULL
-	    || evbuffer_add(transport->unsent, (const char *)bytes + sent, length - (size_t)sent) != 0) {
+	if (transport->unsent == NULL || evbuffer_add(transport->unsent, bytes, length) != 0) {
 		transport_abort(transport, REASON_NO_RESOURCES);
 		return;
 	}
 	transport_update_deadline(transport);
 	transport_update_interest(transport);
+}
+
+void
+transport_send_or_keep(struct transport *transport, const void *bytes, size_t length)
+{
+	struct iovec piece = { .iov_base = (void *)bytes, .iov_len = length };
+	ssize_t sent = 0;
+
+	if (!transport_can_write(transport))
+		return;
+	if (transport->unsent == NULL)
+		sent = transport_send(transport, &piece, 1);
+	if (sent < 0)
+		transport_send_failed(transport, errno);
+	else if ((size_t)sent < length)
+		transport_keep(transport, (const char *)bytes + sent, length - (size_t)sent);
+}
+
+void
+transport_keep_rest(struct transport *transport, const void *bytes, size_t length, int result)
+{
+	size_t sent = result > 0 ? (size_t)result : 0;
+
+	if (result < 0 && result != -EAGAIN && result != -EINTR) {
+		transport_send_failed(transport, -result);
+		return;
+	}
+	transport_note_sent(transport, sent, length);
+	if (sent < length)
+		transport_keep(transport, (const char *)bytes + sent, length - sent);
+}
+
+void
+transport_send_letter(struct transport *transport)
+{
+	outbox_send(reactor_outbox(transport->endpoint->reactor), transport);
+}
+
+void
+transport_write(struct transport *transport, const void *bytes, size_t length)
+{
+	if (!transport_can_write(transport) || length == 0)
+		return;
+	if (transport->unsent == NULL
+	    && outbox_put(reactor_outbox(transport->endpoint->reactor), transport, bytes, length))
+		return;
+	transport_send_letter(transport);
+	transport_send_or_keep(transport, bytes, length);
 }
 
 size_t
@@ -120,6 +165,7 @@ transport_offer(struct transport *transport, const struct iovec *pieces, int cou
 	size_t offered = pieces_length(pieces, count);
 	ssize_t sent;
 
+	transport_send_letter(transport);
 	if (!transport_can_write(transport))
 		return 0;
 	if (transport->unsent != NULL)

@@ -62,6 +62,7 @@ struct transport {
 	unsigned end_seen : 1;		/* with edges: the peer's end of stream is behind what is unread */
 	unsigned looking : 1;		/* with edges: the socket is looked at when the deadline comes */
 	unsigned queued : 1;		/* `turn` is */
+	unsigned boxed : 1;		/* there is a letter of it in the outbox */
 	unsigned reset_seen : 1;	/* by sending; what had come before is still to be read */
 	unsigned want_drained : 1;
 	unsigned stopping : 1;		/* after stop_at bytes the connection is given up */
@@ -129,6 +130,15 @@ void transport_go_on(struct transport *transport);
 
 /* Reads once, and hands on what came. */
 void transport_read(struct transport *transport);
+
+/* Sends what the socket takes of some bytes and keeps the rest; its letter must have been sent. */
+void transport_send_or_keep(struct transport *transport, const void *bytes, size_t length);
+
+/* The same once it is known what send(2) has returned, or the negative error. */
+void transport_keep_rest(struct transport *transport, const void *bytes, size_t length, int result);
+
+/* Sends what has been put off to the end of the turn, before something that comes after it. */
+void transport_send_letter(struct transport *transport);
 
 /* Sends more of what waits. */
 void transport_flush(struct transport *transport);

@@ -15,9 +15,18 @@
 enum { OPTION_RELOAD = 256 };
 
 #ifdef HAVE_SYSTEMD
-#define SYSTEMD_FEATURE ", libsystemd " LIBSYSTEMD_VERSION "\nfeatures: +systemd"
+#define SYSTEMD_LIBRARY ", libsystemd " LIBSYSTEMD_VERSION
+#define SYSTEMD_FEATURE "+systemd"
 #else
-#define SYSTEMD_FEATURE "\nfeatures: -systemd"
+#define SYSTEMD_LIBRARY ""
+#define SYSTEMD_FEATURE "-systemd"
+#endif
+#ifdef HAVE_LIBURING
+#define LIBURING_LIBRARY ", liburing " LIBURING_VERSION
+#define LIBURING_FEATURE " +io_uring"
+#else
+#define LIBURING_LIBRARY ""
+#define LIBURING_FEATURE " -io_uring"
 #endif
 
 static const struct option long_options[] = {
@@ -63,7 +72,9 @@ options_print_usage(FILE *out)
 void
 options_print_version(FILE *out)
 {
-	fprintf(out, "twined " PACKAGE_VERSION "\nlibevent %s, inih " INIH_VERSION SYSTEMD_FEATURE "\n",
+	fprintf(out,
+		"twined " PACKAGE_VERSION "\nlibevent %s, inih " INIH_VERSION SYSTEMD_LIBRARY LIBURING_LIBRARY
+		"\nfeatures: " SYSTEMD_FEATURE LIBURING_FEATURE "\n",
 		reactor_library_version());
 }
 

@@ -24,7 +24,7 @@
 enum {
 	/* For the log, files and libraries, and for look-ups of names. */
 	SPARE_DESCRIPTORS = 40 + RESOLVER_THREADS * RESOLVER_DESCRIPTORS,
-	REACTOR_DESCRIPTORS = 4,
+	REACTOR_DESCRIPTORS = 5,
 };
 
 /* A reactor and whether it turns. */

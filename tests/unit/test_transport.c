@@ -136,6 +136,14 @@ turn(void)
 		}                                                   \
 	} while (0)
 
+/* Writes a short message, and lets the turn end that sends it. */
+static void
+write_message(const char *text)
+{
+	transport_write(transport, text, strlen(text));
+	turn();
+}
+
 /* Begins with a connected pair: the transport's socket, and its peer's. */
 static void
 begin_with(const struct protocol *protocol, const int fds[2])
@@ -359,7 +367,7 @@ the_peer_may_end_first_and_still_be_written_to(void **state)
 	shutdown(peer, SHUT_WR);
 	TURN_UNTIL(seen.ended == 1);
 	assert_int_equal(peer_receive(buffer, sizeof buffer), -1);
-	transport_write(transport, "late", 4);
+	write_message("late");
 	assert_int_equal(peer_receive(buffer, sizeof buffer), 4);
 	transport_end_write(transport);
 	finish(REASON_PEER_CLOSED);
@@ -465,7 +473,7 @@ what_a_peer_has_sent_before_its_reset_is_read_although_sending_fails(void **stat
 		if (i == 0)
 			transport_write(transport, bytes, 4 << 20);	/* waits in part */
 		else
-			transport_write(transport, "unread", 6);
+			write_message("unread");
 		peer_send("early answer", 12);
 		close(peer);
 		peer = -1;
@@ -474,7 +482,7 @@ what_a_peer_has_sent_before_its_reset_is_read_although_sending_fails(void **stat
 
 			while (!(reset.revents & POLLERR))
 				poll(&reset, 1, 1);
-			transport_write(transport, "more", 4);
+			write_message("more");
 		}
 		transport_write(transport, "and more", 8);
 		finish(REASON_PEER_RESET);
@@ -560,7 +568,7 @@ drained_is_called_whenever_it_is_asked_for(void **state)
 		transport_want_drained(transport);
 		assert_int_equal(seen.drained, i - 1);
 		TURN_UNTIL(seen.drained == i);
-		transport_write(transport, "x", 1);
+		write_message("x");
 	}
 	assert_int_equal(peer_receive(buffer, sizeof buffer), 10);
 	transport_abort(transport, REASON_DONE);
@@ -682,7 +690,7 @@ a_held_peer_that_resets_is_noticed(void **state)
 {
 	(void)state;
 	begin(&counting);
-	transport_write(transport, "unread", 6);
+	write_message("unread");
 	peer_send("unread too", 10);
 	transport_hold(transport);
 	close(peer);			/* with something unread: a reset */

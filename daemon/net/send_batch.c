@@ -1,0 +1,115 @@
+/* send_batch.c - sends on many sockets in one system call, by io_uring(7), where the system has it. */
+#include "net/send_batch.h"
+
+#include "config.h"
+
+#ifdef HAVE_LIBURING
+
+#include <errno.h>
+#include <liburing.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/log.h"
+
+struct send_batch {
+	struct io_uring ring;
+	unsigned count;
+};
+
+struct send_batch *
+send_batch_new(void)
+{
+	struct send_batch *batch = calloc(1, sizeof *batch);
+	int result;
+
+	if (batch == NULL)
+		return NULL;
+	/* Nothing of ours is interrupted to be told that something is done: we look. (Linux 6.0) */
+	result = io_uring_queue_init(SEND_BATCH_MAX, &batch->ring,
+				     IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SINGLE_ISSUER);
+	if (result == -EINVAL)
+		result = io_uring_queue_init(SEND_BATCH_MAX, &batch->ring, 0);
+	if (result == 0)
+		return batch;
+	log_debug("io_uring: %s: messages are sent one by one", strerror(-result));
+	free(batch);
+	return NULL;
+}
+
+void
+send_batch_free(struct send_batch *batch)
+{
+	if (batch == NULL)
+		return;
+	io_uring_queue_exit(&batch->ring);
+	free(batch);
+}
+
+void
+send_batch_add(struct send_batch *batch, int fd, const void *bytes, size_t length, int *result)
+{
+	struct io_uring_sqe *entry = io_uring_get_sqe(&batch->ring);
+
+	*result = SEND_BATCH_UNSENT;
+	/* MSG_DONTWAIT: what the socket does not take at once is refused, and not left with the kernel. */
+	io_uring_prep_send(entry, fd, bytes, length, MSG_NOSIGNAL | MSG_DONTWAIT);
+	io_uring_sqe_set_data(entry, result);
+	batch->count++;
+}
+
+/* Takes the results that have come; returns how many. */
+static unsigned
+send_batch_reap(struct send_batch *batch)
+{
+	struct io_uring_cqe *entry;
+	unsigned head, count = 0;
+
+	io_uring_for_each_cqe(&batch->ring, head, entry) {
+		*(int *)io_uring_cqe_get_data(entry) = entry->res;
+		count++;
+	}
+	io_uring_cq_advance(&batch->ring, count);
+	return count;
+}
+
+bool
+send_batch_go(struct send_batch *batch)
+{
+	int result = 0;
+
+	while (batch->count > 0 && (result >= 0 || result == -EINTR)) {
+		result = io_uring_submit_and_wait(&batch->ring, batch->count);
+		batch->count -= send_batch_reap(batch);
+	}
+	if (batch->count > 0)
+		log_error("io_uring: %s: messages are sent one by one from now on", strerror(-result));
+	return batch->count == 0;
+}
+
+#else
+
+struct send_batch *
+send_batch_new(void)
+{
+	return NULL;
+}
+
+void
+send_batch_free(struct send_batch *batch)
+{
+}
+
+void
+send_batch_add(struct send_batch *batch, int fd, const void *bytes, size_t length, int *result)
+{
+}
+
+bool
+send_batch_go(struct send_batch *batch)
+{
+	return false;
+}
+
+#endif
