@@ -1,14 +1,15 @@
-/* outbox.c - the short messages that the connections of a reactor have to send at the end of a turn. */
+/* outbox.c - what the connections of a reactor do at the end of a turn: send short messages, and close. */
 #include "net/outbox.h"
 
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "net/send_batch.h"
+#include "net/batch.h"
 #include "net/transport_private.h"
 
-enum { LETTERS = SEND_BATCH_MAX, BYTES = 64 * 1024 };
+enum { LETTERS = BATCH_MAX / 2, CLOSINGS = BATCH_MAX - LETTERS, BYTES = 64 * 1024 };
 
 struct letter {
 	struct transport *transport;	/* NULL: there is nothing left to send */
@@ -16,15 +17,21 @@ struct letter {
 	int result;			/* of sending it in a batch */
 };
 
+struct closing {
+	int fd;
+	int result;
+};
+
 struct outbox {
 	struct deferred turn;		/* first */
 	struct reactor *reactor;
-	struct send_batch *batch;	/* NULL: there is none, or not yet */
+	struct batch *batch;	/* NULL: there is none, or not yet */
 	bool batch_tried;
 	bool queued;
-	unsigned count;
+	unsigned count, closing_count;
 	uint32_t used;
 	struct letter letters[LETTERS];
+	struct closing closings[CLOSINGS];
 	uint8_t bytes[BYTES];
 };
 
@@ -44,12 +51,12 @@ letter_send(struct outbox *outbox, struct letter *letter)
 	transport_send_or_keep(transport, letter_bytes(outbox, letter), letter->length);
 }
 
-/* Has all letters sent in one system call, if that can be had. */
+/* Does everything in one system call, if that can be had. */
 static void
-outbox_send_batch(struct outbox *outbox)
+outbox_go(struct outbox *outbox)
 {
 	if (!outbox->batch_tried)
-		outbox->batch = send_batch_new();
+		outbox->batch = batch_new();
 	outbox->batch_tried = true;
 	if (outbox->batch == NULL)
 		return;
@@ -57,11 +64,13 @@ outbox_send_batch(struct outbox *outbox)
 		struct letter *letter = &outbox->letters[i];
 
 		if (letter->transport != NULL)
-			send_batch_add(outbox->batch, transport_fd(letter->transport),
-				       letter_bytes(outbox, letter), letter->length, &letter->result);
+			batch_send(outbox->batch, transport_fd(letter->transport),
+				   letter_bytes(outbox, letter), letter->length, &letter->result);
 	}
-	if (!send_batch_go(outbox->batch)) {
-		send_batch_free(outbox->batch);
+	for (unsigned i = 0; i < outbox->closing_count; i++)
+		batch_close(outbox->batch, outbox->closings[i].fd, &outbox->closings[i].result);
+	if (!batch_go(outbox->batch)) {
+		batch_free(outbox->batch);
 		outbox->batch = NULL;
 	}
 }
@@ -75,7 +84,7 @@ outbox_settle(struct outbox *outbox)
 			struct letter *letter = &outbox->letters[i];
 			struct transport *transport = letter->transport;
 
-			if (transport == NULL || letter->result == SEND_BATCH_UNSENT
+			if (transport == NULL || letter->result == BATCH_UNDONE
 			    || (pass == 0 && letter->result < 0))
 				continue;
 			letter->transport = NULL;
@@ -85,14 +94,19 @@ outbox_settle(struct outbox *outbox)
 		}
 }
 
-/* Sends everything, what is written meanwhile as well. */
+/* Sends and closes everything, what is written meanwhile as well. */
 static void
 outbox_empty(struct outbox *outbox)
 {
-	if (outbox->count > 1) {
-		outbox_send_batch(outbox);
-		outbox_settle(outbox);
-	}
+	unsigned closing_count = outbox->closing_count;
+
+	if (outbox->count + closing_count > 1)
+		outbox_go(outbox);
+	for (unsigned i = 0; i < closing_count; i++)
+		if (outbox->closings[i].result == BATCH_UNDONE)
+			close(outbox->closings[i].fd);
+	outbox->closing_count = 0;
+	outbox_settle(outbox);
 	for (unsigned i = 0; i < outbox->count; i++)
 		if (outbox->letters[i].transport != NULL)
 			letter_send(outbox, &outbox->letters[i]);
@@ -128,7 +142,7 @@ outbox_free(struct outbox *outbox)
 {
 	if (outbox == NULL)
 		return;
-	send_batch_free(outbox->batch);
+	batch_free(outbox->batch);
 	free(outbox);
 }
 
@@ -140,6 +154,14 @@ letter_of(struct outbox *outbox, const struct transport *transport)
 	while ((--letter)->transport != transport)
 		;
 	return letter;
+}
+
+static void
+outbox_queue(struct outbox *outbox)
+{
+	if (!outbox->queued)
+		reactor_defer(outbox->reactor, &outbox->turn);
+	outbox->queued = true;
 }
 
 bool
@@ -160,7 +182,7 @@ outbox_put(struct outbox *outbox, struct transport *transport, const void *bytes
 		*last = (struct letter){
 			.transport = transport,
 			.begin = outbox->used,
-			.result = SEND_BATCH_UNSENT,
+			.result = BATCH_UNDONE,
 		};
 		outbox->count++;
 		transport->boxed = true;
@@ -168,9 +190,7 @@ outbox_put(struct outbox *outbox, struct transport *transport, const void *bytes
 	memcpy(outbox->bytes + outbox->used, bytes, length);
 	outbox->used += (uint32_t)length;
 	last->length += (uint32_t)length;
-	if (!outbox->queued)
-		reactor_defer(outbox->reactor, &outbox->turn);
-	outbox->queued = true;
+	outbox_queue(outbox);
 	return true;
 }
 
@@ -188,4 +208,15 @@ outbox_forget(struct outbox *outbox, struct transport *transport)
 		return;
 	letter_of(outbox, transport)->transport = NULL;
 	transport->boxed = false;
+}
+
+void
+outbox_close(struct outbox *outbox, int fd)
+{
+	if (outbox->closing_count == CLOSINGS) {
+		close(fd);
+		return;
+	}
+	outbox->closings[outbox->closing_count++] = (struct closing){ .fd = fd, .result = BATCH_UNDONE };
+	outbox_queue(outbox);
 }

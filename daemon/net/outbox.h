@@ -1,4 +1,4 @@
-/* outbox.h - the short messages that the connections of a reactor have to send at the end of a turn. */
+/* outbox.h - what the connections of a reactor do at the end of a turn: send short messages, and close. */
 #ifndef TWINED_NET_OUTBOX_H
 #define TWINED_NET_OUTBOX_H
 
@@ -12,8 +12,9 @@ struct transport;
 /*
  * Whoever is sent something may be woken at once, on this very CPU, before the sender goes on. A turn that
  * sends as it reads is so cut in pieces, and each piece wakes somebody else; one that first reads all there
- * is and then sends takes a tenth less time for the same messages. A transport has one letter at most:
- * what it writes meanwhile goes into that, too. A letter is a copy; to copy a short message costs nothing.
+ * is and then sends, in one system call (batch.h), takes a third less time for the same messages. A closing
+ * wakes the peer, too. A transport has one letter at most: what it writes meanwhile goes into that, too. A
+ * letter is a copy; to copy a short message costs nothing.
  */
 struct outbox;
 
@@ -33,5 +34,8 @@ bool outbox_put(struct outbox *outbox, struct transport *transport, const void *
 /* Sends now what there is of a transport, and forgets it without sending. */
 void outbox_send(struct outbox *outbox, struct transport *transport);
 void outbox_forget(struct outbox *outbox, struct transport *transport);
+
+/* Closes a descriptor at the end of this turn. */
+void outbox_close(struct outbox *outbox, int fd);
 
 #endif

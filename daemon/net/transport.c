@@ -78,7 +78,7 @@ transport_close(struct transport *transport, enum reason reason)
 	if (transport->interest != 0)
 		reactor_unwatch(&transport->event);
 	transport->interest = 0;
-	close(transport_fd(transport));
+	outbox_close(reactor_outbox(reactor), transport_fd(transport));
 	if (transport->unsent != NULL)
 		evbuffer_free(transport->unsent);
 	transport->unsent = NULL;

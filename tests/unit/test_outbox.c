@@ -17,52 +17,64 @@
 #include "net/endpoint.h"
 #include "net/factory.h"
 #include "net/protocol.h"
-#include "net/send_batch.h"
+#include "net/batch.h"
 #include "net/tally.h"
 #include "net/transport.h"
 
 enum { MANY = 300 };
 
-/* A batch of the tests' own, by send(2). */
+/* A batch of the tests' own, by plain calls; without bytes, a close. */
 static enum { NO_BATCHES, BATCHES, BREAKS_DOWN } batches;
 
-struct send_batch {
+struct batch {
 	struct {
 		int fd;
 		const void *bytes;
 		size_t length;
 		int *result;
-	} sends[SEND_BATCH_MAX];
+	} calls[BATCH_MAX];
 	unsigned count;
 };
 
 static unsigned batch_count, largest_batch;
 
-struct send_batch *
-send_batch_new(void)
+struct batch *
+batch_new(void)
 {
-	return batches == NO_BATCHES ? NULL : calloc(1, sizeof(struct send_batch));
+	return batches == NO_BATCHES ? NULL : calloc(1, sizeof(struct batch));
 }
 
 void
-send_batch_free(struct send_batch *batch)
+batch_free(struct batch *batch)
 {
 	free(batch);
 }
 
-void
-send_batch_add(struct send_batch *batch, int fd, const void *bytes, size_t length, int *result)
+static void
+batch_add(struct batch *batch, int fd, const void *bytes, size_t length, int *result)
 {
-	assert_in_range(batch->count, 0, SEND_BATCH_MAX - 1);
-	batch->sends[batch->count].fd = fd;
-	batch->sends[batch->count].bytes = bytes;
-	batch->sends[batch->count].length = length;
-	batch->sends[batch->count++].result = result;
-	*result = SEND_BATCH_UNSENT;
+	assert_in_range(batch->count, 0, BATCH_MAX - 1);
+	batch->calls[batch->count].fd = fd;
+	batch->calls[batch->count].bytes = bytes;
+	batch->calls[batch->count].length = length;
+	batch->calls[batch->count++].result = result;
+	*result = BATCH_UNDONE;
+}
+
+void
+batch_send(struct batch *batch, int fd, const void *bytes, size_t length, int *result)
+{
+	batch_add(batch, fd, bytes, length, result);
+}
+
+void
+batch_close(struct batch *batch, int fd, int *result)
+{
+	batch_add(batch, fd, NULL, 0, result);
 }
 
 bool
-send_batch_go(struct send_batch *batch)
+batch_go(struct batch *batch)
 {
 	unsigned most = batches == BREAKS_DOWN ? batch->count / 2 : batch->count;
 
@@ -70,10 +82,12 @@ send_batch_go(struct send_batch *batch)
 	if (batch->count > largest_batch)
 		largest_batch = batch->count;
 	for (unsigned i = 0; i < most; i++) {
-		ssize_t sent = send(batch->sends[i].fd, batch->sends[i].bytes, batch->sends[i].length,
-				    MSG_NOSIGNAL | MSG_DONTWAIT);
+		ssize_t done = batch->calls[i].bytes == NULL
+				       ? close(batch->calls[i].fd)
+				       : send(batch->calls[i].fd, batch->calls[i].bytes,
+					      batch->calls[i].length, MSG_NOSIGNAL | MSG_DONTWAIT);
 
-		*batch->sends[i].result = sent < 0 ? -errno : (int)sent;
+		*batch->calls[i].result = done < 0 ? -errno : (int)done;
 	}
 	batch->count = 0;
 	return batches != BREAKS_DOWN;
@@ -268,7 +282,7 @@ more_than_it_holds_leaves_at_once(void **state)
 		assert_string_equal(received(i), "short");
 	assert_int_equal(counters.bytes_out, MANY * (sizeof message + 5));
 	if (batches == BATCHES)
-		assert_int_equal(largest_batch, SEND_BATCH_MAX);
+		assert_in_range(largest_batch, 100, BATCH_MAX);
 }
 
 static void
@@ -287,6 +301,28 @@ who_is_aborted_or_has_gone_harms_nobody(void **state)
 	for (unsigned i = 0; i < 10; i++)
 		if (i != 3 && i != 5)
 			assert_string_equal(received(i), "text");
+}
+
+/* More than it holds, with messages of those who close and of others. */
+static void
+closings_are_seen_at_the_end_of_the_turn(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < MANY; i++) {
+		if (i < 100)
+			write_text(i, i % 2 == 0 ? "never sent" : "sent");
+		if (i % 2 == 0 || i >= 100)
+			transport_abort(transports[i], REASON_DENIED);
+	}
+	turn();
+	for (unsigned i = 0; i < MANY; i++) {
+		if (i % 2 == 0 || i >= 100) {
+			assert_int_equal(recv(peers[i], &(char){ 0 }, 1, 0), 0);
+			assert_int_equal(reasons[i], REASON_DENIED);
+		} else {
+			assert_string_equal(received(i), "sent");
+		}
+	}
 }
 
 /* What a full socket refuses of a letter comes later, and before what is written after it. */
@@ -332,6 +368,7 @@ main(void)
 		EVERY_WAY(what_is_written_in_pieces_keeps_its_order),
 		EVERY_WAY(more_than_it_holds_leaves_at_once),
 		EVERY_WAY(who_is_aborted_or_has_gone_harms_nobody),
+		EVERY_WAY(closings_are_seen_at_the_end_of_the_turn),
 		EVERY_WAY(what_a_socket_refuses_is_kept_in_order),
 	};
 

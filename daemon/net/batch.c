@@ -1,5 +1,5 @@
-/* send_batch.c - sends on many sockets in one system call, by io_uring(7), where the system has it. */
-#include "net/send_batch.h"
+/* batch.c - what is to be done with many sockets, in one system call: by io_uring(7), where there is one. */
+#include "net/batch.h"
 
 #include "config.h"
 
@@ -13,33 +13,33 @@
 
 #include "base/log.h"
 
-struct send_batch {
+struct batch {
 	struct io_uring ring;
 	unsigned count;
 };
 
-struct send_batch *
-send_batch_new(void)
+struct batch *
+batch_new(void)
 {
-	struct send_batch *batch = calloc(1, sizeof *batch);
+	struct batch *batch = calloc(1, sizeof *batch);
 	int result;
 
 	if (batch == NULL)
 		return NULL;
 	/* Nothing of ours is interrupted to be told that something is done: we look. (Linux 6.0) */
-	result = io_uring_queue_init(SEND_BATCH_MAX, &batch->ring,
+	result = io_uring_queue_init(BATCH_MAX, &batch->ring,
 				     IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SINGLE_ISSUER);
 	if (result == -EINVAL)
-		result = io_uring_queue_init(SEND_BATCH_MAX, &batch->ring, 0);
+		result = io_uring_queue_init(BATCH_MAX, &batch->ring, 0);
 	if (result == 0)
 		return batch;
-	log_debug("io_uring: %s: messages are sent one by one", strerror(-result));
+	log_debug("io_uring: %s: system calls are made one by one", strerror(-result));
 	free(batch);
 	return NULL;
 }
 
 void
-send_batch_free(struct send_batch *batch)
+batch_free(struct batch *batch)
 {
 	if (batch == NULL)
 		return;
@@ -47,21 +47,39 @@ send_batch_free(struct send_batch *batch)
 	free(batch);
 }
 
-void
-send_batch_add(struct send_batch *batch, int fd, const void *bytes, size_t length, int *result)
+/* The next entry, whose result goes there. */
+static struct io_uring_sqe *
+batch_entry(struct batch *batch, int *result)
 {
 	struct io_uring_sqe *entry = io_uring_get_sqe(&batch->ring);
 
-	*result = SEND_BATCH_UNSENT;
+	*result = BATCH_UNDONE;
+	batch->count++;
+	return entry;
+}
+
+void
+batch_send(struct batch *batch, int fd, const void *bytes, size_t length, int *result)
+{
+	struct io_uring_sqe *entry = batch_entry(batch, result);
+
 	/* MSG_DONTWAIT: what the socket does not take at once is refused, and not left with the kernel. */
 	io_uring_prep_send(entry, fd, bytes, length, MSG_NOSIGNAL | MSG_DONTWAIT);
 	io_uring_sqe_set_data(entry, result);
-	batch->count++;
+}
+
+void
+batch_close(struct batch *batch, int fd, int *result)
+{
+	struct io_uring_sqe *entry = batch_entry(batch, result);
+
+	io_uring_prep_close(entry, fd);
+	io_uring_sqe_set_data(entry, result);
 }
 
 /* Takes the results that have come; returns how many. */
 static unsigned
-send_batch_reap(struct send_batch *batch)
+batch_reap(struct batch *batch)
 {
 	struct io_uring_cqe *entry;
 	unsigned head, count = 0;
@@ -75,39 +93,44 @@ send_batch_reap(struct send_batch *batch)
 }
 
 bool
-send_batch_go(struct send_batch *batch)
+batch_go(struct batch *batch)
 {
 	int result = 0;
 
 	while (batch->count > 0 && (result >= 0 || result == -EINTR)) {
 		result = io_uring_submit_and_wait(&batch->ring, batch->count);
-		batch->count -= send_batch_reap(batch);
+		batch->count -= batch_reap(batch);
 	}
 	if (batch->count > 0)
-		log_error("io_uring: %s: messages are sent one by one from now on", strerror(-result));
+		log_error("io_uring: %s: system calls are made one by one from now on", strerror(-result));
 	return batch->count == 0;
 }
 
 #else
 
-struct send_batch *
-send_batch_new(void)
+struct batch *
+batch_new(void)
 {
 	return NULL;
 }
 
 void
-send_batch_free(struct send_batch *batch)
+batch_free(struct batch *batch)
 {
 }
 
 void
-send_batch_add(struct send_batch *batch, int fd, const void *bytes, size_t length, int *result)
+batch_send(struct batch *batch, int fd, const void *bytes, size_t length, int *result)
+{
+}
+
+void
+batch_close(struct batch *batch, int fd, int *result)
 {
 }
 
 bool
-send_batch_go(struct send_batch *batch)
+batch_go(struct batch *batch)
 {
 	return false;
 }
