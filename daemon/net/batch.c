@@ -1,4 +1,4 @@
-/* batch.c - what is to be done with many sockets, in one system call: by io_uring(7), where there is one. */
+/* batch.c - what is to be done with many sockets, in one system call, where there is io_uring(7). */
 #include "net/batch.h"
 
 #include "config.h"
@@ -63,7 +63,7 @@ batch_send(struct batch *batch, int fd, const void *bytes, size_t length, int *r
 {
 	struct io_uring_sqe *entry = batch_entry(batch, result);
 
-	/* MSG_DONTWAIT: what the socket does not take at once is refused, and not left with the kernel. */
+	/* MSG_DONTWAIT: what the socket does not take at once is not left with the kernel. */
 	io_uring_prep_send(entry, fd, bytes, length, MSG_NOSIGNAL | MSG_DONTWAIT);
 	io_uring_sqe_set_data(entry, result);
 }
@@ -102,7 +102,8 @@ batch_go(struct batch *batch)
 		batch->count -= batch_reap(batch);
 	}
 	if (batch->count > 0)
-		log_error("io_uring: %s: system calls are made one by one from now on", strerror(-result));
+		log_error("io_uring: %s: system calls are made one by one from now on",
+			  strerror(-result));
 	return batch->count == 0;
 }
 

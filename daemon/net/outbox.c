@@ -1,4 +1,4 @@
-/* outbox.c - what the connections of a reactor do at the end of a turn: send short messages, and close. */
+/* outbox.c - what a reactor's connections do at the end of a turn: send short messages, close. */
 #include "net/outbox.h"
 
 #include <stdint.h>
@@ -217,6 +217,7 @@ outbox_close(struct outbox *outbox, int fd)
 		close(fd);
 		return;
 	}
-	outbox->closings[outbox->closing_count++] = (struct closing){ .fd = fd, .result = BATCH_UNDONE };
+	outbox->closings[outbox->closing_count].fd = fd;
+	outbox->closings[outbox->closing_count++].result = BATCH_UNDONE;
 	outbox_queue(outbox);
 }

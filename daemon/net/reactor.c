@@ -15,6 +15,7 @@
 #include "base/thread.h"
 #include "net/call_queue.h"
 #include "net/outbox.h"
+#include "net/pipe_pool.h"
 
 const char *const reactor_backend_names[] = { "auto", "epoll", "poll", "select", NULL };
 
@@ -42,6 +43,7 @@ struct reactor {
 
 	struct endpoint *endpoints;
 	struct outbox *outbox;
+	struct pipe_pool pipes;
 	void *attachment;
 	void (*attachment_release)(void *attachment);
 	uint8_t *scratch;		/* mapped: a page that is never used costs nothing */
@@ -216,6 +218,7 @@ reactor_free(struct reactor *reactor)
 	if (reactor->attachment != NULL)
 		reactor->attachment_release(reactor->attachment);
 	outbox_free(reactor->outbox);
+	pipe_pool_clear(&reactor->pipes);
 	if (reactor->scratch != MAP_FAILED)
 		munmap(reactor->scratch, REACTOR_SCRATCH_SIZE);
 	call_queue_destroy(&reactor->calls);
@@ -332,6 +335,12 @@ struct outbox *
 reactor_outbox(const struct reactor *reactor)
 {
 	return reactor->outbox;
+}
+
+struct pipe_pool *
+reactor_pipes(struct reactor *reactor)
+{
+	return &reactor->pipes;
 }
 
 struct endpoint **

@@ -13,6 +13,7 @@
 struct call;
 struct endpoint;
 struct outbox;
+struct pipe_pool;
 struct reactor;
 
 enum reactor_backend { REACTOR_AUTO, REACTOR_EPOLL, REACTOR_POLL, REACTOR_SELECT };
@@ -66,6 +67,9 @@ uint8_t *reactor_scratch(struct reactor *reactor);
 
 /* What its transports send at the end of a turn. */
 struct outbox *reactor_outbox(const struct reactor *reactor);
+
+/* Through which its long streams go. */
+struct pipe_pool *reactor_pipes(struct reactor *reactor);
 
 /* The head of the list of its endpoints, which endpoint.c keeps. */
 struct endpoint **reactor_endpoints(struct reactor *reactor);

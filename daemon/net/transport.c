@@ -71,7 +71,7 @@ transport_close(struct transport *transport, enum reason reason)
 		return;
 	transport->closed = true;
 	/* What cuts off unsent bytes is the reason, whatever came first. */
-	if (!transport->losing || (transport->unsent != NULL && !transport->resetting))
+	if (!transport->losing || (transport_has_unsent(transport) && !transport->resetting))
 		transport->reason = reason;
 	reactor_unset_deadline(reactor, &transport->deadline);
 	outbox_forget(reactor_outbox(reactor), transport);
@@ -82,6 +82,9 @@ transport_close(struct transport *transport, enum reason reason)
 	if (transport->unsent != NULL)
 		evbuffer_free(transport->unsent);
 	transport->unsent = NULL;
+	transport_drop_inlet(transport);
+	transport_leave_outlet(transport);
+	transport_count_full_read(transport, false);
 	/* One that is queued to go on is lost when its turn comes. */
 	if (!transport->queued)
 		reactor_defer(reactor, &transport->turn);
@@ -116,7 +119,7 @@ transport_first_timeout(const struct transport *transport)
 	const struct endpoint *endpoint = transport->endpoint;
 	uint64_t first = UINT64_MAX, at;
 
-	if (transport->resetting && transport->unsent == NULL)
+	if (transport->resetting && !transport_has_unsent(transport))
 		return reactor_now_ms();	/* looks again at every tick of the wheel */
 	if (transport->read_side == READ_DROPPING && transport->write_side == WRITE_ENDED
 	    && endpoint->linger_timeout_ms != 0)
@@ -174,7 +177,7 @@ deadline_reached(void *arg)
 		transport_update_deadline(transport);
 		return;
 	}
-	if (transport->resetting && transport->unsent == NULL) {
+	if (transport->resetting && !transport_has_unsent(transport)) {
 		transport_settle(transport);
 		return;
 	}
@@ -195,7 +198,7 @@ deadline_reached(void *arg)
 		transport_update_deadline(transport);
 	} else if (transport->protocol->silent != NULL && !transport->losing) {
 		transport->protocol->silent(transport);
-	} else if (transport->losing || transport->unsent != NULL) {
+	} else if (transport->losing || transport_has_unsent(transport)) {
 		transport_abort(transport, REASON_IDLE_TIMEOUT);
 	} else {
 		transport_lose(transport, REASON_IDLE_TIMEOUT);
@@ -207,7 +210,7 @@ transport_settle(struct transport *transport)
 {
 	if (transport->closed)
 		return;
-	if (transport->resetting && transport->unsent == NULL) {
+	if (transport->resetting && !transport_has_unsent(transport)) {
 		int64_t limit_ms = transport->endpoint->linger_timeout_ms != 0
 					   ? transport->endpoint->linger_timeout_ms
 					   : transport->idle_timeout_ms;
@@ -221,7 +224,7 @@ transport_settle(struct transport *transport)
 					     reactor_now_ms() + WHEEL_TICK_MS);
 		return;
 	}
-	if (transport->write_side == WRITE_ENDING && transport->unsent == NULL) {
+	if (transport->write_side == WRITE_ENDING && !transport_has_unsent(transport)) {
 		transport->write_side = WRITE_ENDED;
 		transport->want_drained = false;
 		transport->progress_ms = reactor_now_ms();
@@ -258,6 +261,7 @@ begin_loss(struct transport *transport, enum reason reason)
 	transport->reason = reason;
 	if (transport->read_side == READ_OPEN)
 		transport->read_side = READ_DROPPING;
+	transport_leave_outlet(transport);
 	if (transport->write_side == WRITE_OPEN)
 		transport->write_side = WRITE_ENDING;
 	transport->want_drained = false;

@@ -49,6 +49,14 @@ struct transport *transport_new_carried(struct endpoint *endpoint, const struct 
 void transport_write(struct transport *transport, const void *bytes, size_t length);
 
 /*
+ * Has what one transport receives moved to another one of the same reactor, past data_received and without a
+ * copy, and no faster than that takes it. It ends by itself when either ends, or when only short pieces come;
+ * where it cannot be, nothing happens. Worth it for a long stream: when many reads in a row have been full.
+ */
+void transport_splice(struct transport *from, struct transport *to);
+bool transport_is_long_stream(const struct transport *transport);
+
+/*
  * Sends now what the socket takes and keeps nothing: returns the number of bytes taken. When that is
  * not all, `drained` is called once the socket takes more. 0 while transport_write's rest is unsent.
  */
@@ -57,7 +65,7 @@ size_t transport_offer(struct transport *transport, const struct iovec *pieces, 
 /* Has `drained` called as soon as the socket takes more, in a later turn of the loop. */
 void transport_want_drained(struct transport *transport);
 
-/* How many bytes transport_write holds since the socket did not take them. */
+/* How many bytes are held since the socket did not take them. */
 size_t transport_pending(const struct transport *transport);
 
 /*

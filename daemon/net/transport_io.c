@@ -31,8 +31,7 @@ pieces_length(const struct iovec *pieces, int count)
 	return length;
 }
 
-/* Takes down what has been sent of what was offered, if anything. */
-static void
+void
 transport_note_sent(struct transport *transport, size_t sent, size_t offered)
 {
 	transport->full = sent < offered;
@@ -68,7 +67,7 @@ transport_send(struct transport *transport, const struct iovec *pieces, int coun
  * The peer is gone, as sending has found out, and the socket does not tell it again. What it had sent before is
  * read all the same; the end of that is then the reset.
  */
-static void
+void
 transport_send_failed(struct transport *transport, int error)
 {
 	int unread = 0;
@@ -84,15 +83,9 @@ transport_send_failed(struct transport *transport, int error)
 	if (transport->unsent != NULL)
 		evbuffer_free(transport->unsent);
 	transport->unsent = NULL;
+	transport_drop_inlet(transport);
 	transport->unread = UNREAD_SOME;
 	transport_update_interest(transport);
-}
-
-/* Whether what is written goes anywhere. */
-static bool
-transport_can_write(const struct transport *transport)
-{
-	return !transport->closed && !transport->reset_seen && transport->write_side == WRITE_OPEN;
 }
 
 /* Adds bytes to what is unsent. */
@@ -119,7 +112,7 @@ transport_send_or_keep(struct transport *transport, const void *bytes, size_t le
 
 	if (!transport_can_write(transport))
 		return;
-	if (transport->unsent == NULL)
+	if (!transport_has_unsent(transport))
 		sent = transport_send(transport, &piece, 1);
 	if (sent < 0)
 		transport_send_failed(transport, errno);
@@ -152,7 +145,7 @@ transport_write(struct transport *transport, const void *bytes, size_t length)
 {
 	if (!transport_can_write(transport) || length == 0)
 		return;
-	if (transport->unsent == NULL
+	if (!transport_has_unsent(transport)
 	    && outbox_put(reactor_outbox(transport->endpoint->reactor), transport, bytes, length))
 		return;
 	transport_send_letter(transport);
@@ -168,7 +161,7 @@ transport_offer(struct transport *transport, const struct iovec *pieces, int cou
 	transport_send_letter(transport);
 	if (!transport_can_write(transport))
 		return 0;
-	if (transport->unsent != NULL)
+	if (transport_has_unsent(transport))
 		return 0;
 	if (offered == 0)
 		return 0;
@@ -196,12 +189,34 @@ transport_want_drained(struct transport *transport)
 size_t
 transport_pending(const struct transport *transport)
 {
-	return transport->unsent == NULL ? 0 : evbuffer_get_length(transport->unsent);
+	return (transport->unsent == NULL ? 0 : evbuffer_get_length(transport->unsent))
+	       + (transport->inlet == NULL ? 0 : transport->inlet->held);
+}
+
+/* Who was not read while something was in the pipe. */
+static void
+transport_flush_inlet(struct transport *transport)
+{
+	struct transport *from = transport->inlet->from;
+
+	if (!transport_push_inlet(transport))
+		return;
+	if (!transport_has_unsent(transport) && from != NULL)
+		transport_update_interest(from);
 }
 
 void
 transport_flush(struct transport *transport)
 {
+	if (transport->inlet != NULL && transport->inlet->held > 0) {
+		transport_flush_inlet(transport);
+		if (transport->closed)
+			return;
+		if (transport->inlet != NULL && transport->inlet->held > 0) {
+			transport_update_interest(transport);
+			return;
+		}
+	}
 	if (transport->unsent != NULL) {
 		struct evbuffer_iovec pieces[8];
 		int count = evbuffer_peek(transport->unsent, -1, NULL, pieces, 8);
@@ -232,12 +247,22 @@ transport_read_end(struct transport *transport)
 	bool dropping = transport->read_side == READ_DROPPING;
 
 	transport->read_side = READ_ENDED;
+	transport_leave_outlet(transport);
 	transport_note_end(transport);
 	if (!dropping && transport->protocol->read_ended != NULL)
 		transport->protocol->read_ended(transport);
 	else
 		transport_end_write(transport);
 	transport_settle(transport);
+}
+
+void
+transport_note_received(struct transport *transport, size_t length)
+{
+	transport->active_ms = reactor_now_ms();
+	transport->received += length;
+	if (transport->accepted)
+		transport->endpoint->counters->bytes_in += length;
 }
 
 /* What one recv(2) brings: as recv, with EINTR hidden. */
@@ -250,13 +275,9 @@ transport_receive(struct transport *transport, uint8_t *bytes, size_t size, int 
 		length = recv(transport_fd(transport), bytes, size, flags);
 	while (length < 0 && errno == EINTR);
 	if (length > 0) {
-		transport->active_ms = reactor_now_ms();
-		transport->received += (uint64_t)length;
-		if (transport->accepted)
-			transport->endpoint->counters->bytes_in += (uint64_t)length;
-	}
-	if (length > 0)
+		transport_note_received(transport, (size_t)length);
 		transport_note_read(transport, (size_t)length == size);
+	}
 	return length;
 }
 
@@ -265,11 +286,13 @@ transport_read(struct transport *transport)
 {
 	bool drops = transport->read_side == READ_DROPPING || transport->protocol->data_received == NULL;
 	uint8_t *scratch = reactor_scratch(transport->endpoint->reactor);
-	ssize_t length = drops ? transport_receive(transport, scratch, DROP_SIZE, MSG_TRUNC)	/* tcp(7) */
-			       : transport_receive(transport, scratch, READ_SIZE, 0);
+	bool splices = !drops && transport->outlet != NULL;
+	ssize_t length = drops	   ? transport_receive(transport, scratch, DROP_SIZE, MSG_TRUNC)	/* tcp(7) */
+			 : splices ? transport_splice_in(transport)
+				   : transport_receive(transport, scratch, READ_SIZE, 0);
 
 	if (length > 0) {
-		if (!drops)
+		if (!drops && !splices)
 			transport->protocol->data_received(transport, scratch, (size_t)length);
 		if (transport->stopping && transport->received >= transport->stop_at)
 			transport_stopped(transport);
@@ -277,6 +300,9 @@ transport_read(struct transport *transport)
 		transport_fail(transport, ECONNRESET);
 	} else if (length == 0) {
 		transport_read_end(transport);
+	} else if (splices && errno == EINVAL) {
+		transport_leave_outlet(transport);	/* it cannot be had of this socket */
+		transport_update_interest(transport);
 	} else if (errno != EAGAIN) {
 		transport_fail(transport, errno);
 	} else {

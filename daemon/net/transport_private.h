@@ -5,10 +5,12 @@
 #include <stddef.h>
 
 #include "net/address.h"
+#include "net/pipe_pool.h"
 #include "net/reactor.h"
 #include "net/transport.h"
 
 struct evbuffer;
+struct pipe;
 struct protocol;
 
 /*
@@ -42,6 +44,8 @@ struct transport {
 	struct endpoint *endpoint;
 	const struct protocol *protocol;
 	struct evbuffer *unsent;	/* what the socket refused; NULL when there is nothing */
+	struct pipe *inlet;		/* what is sent before that comes out of it; NULL: none */
+	struct pipe *outlet;		/* what is received goes into it; NULL: to data_received */
 	struct transport *next, **link;	/* in endpoint->transports */
 	int64_t idle_timeout_ms;	/* 0: off */
 	uint64_t made_ms;
@@ -62,6 +66,7 @@ struct transport {
 	unsigned end_seen : 1;		/* with edges: the peer's end of stream is behind what is unread */
 	unsigned looking : 1;		/* with edges: the socket is looked at when the deadline comes */
 	unsigned queued : 1;		/* `turn` is */
+	unsigned full_reads : 4;	/* in a row, as far as that counts */
 	unsigned boxed : 1;		/* there is a letter of it in the outbox */
 	unsigned reset_seen : 1;	/* by sending; what had come before is still to be read */
 	unsigned want_drained : 1;
@@ -82,11 +87,25 @@ transport_fd(const struct transport *transport)
 	return event_get_fd(&transport->event);
 }
 
-/* Whether there is output that the socket does not take yet. */
+/* Whether what is written goes anywhere. */
+static inline bool
+transport_can_write(const struct transport *transport)
+{
+	return !transport->closed && !transport->reset_seen && transport->write_side == WRITE_OPEN;
+}
+
+/* Whether there are bytes that the socket has not taken yet. */
+static inline bool
+transport_has_unsent(const struct transport *transport)
+{
+	return transport->unsent != NULL || (transport->inlet != NULL && transport->inlet->held > 0);
+}
+
+/* Whether there is output that the socket does not take yet, or somebody who waits to write. */
 static inline bool
 transport_output_waits(const struct transport *transport)
 {
-	return transport->unsent != NULL || transport->want_drained;
+	return transport_has_unsent(transport) || transport->want_drained;
 }
 
 /* Gives the descriptor up; connection_lost follows at the end of the turn. */
@@ -139,6 +158,28 @@ void transport_keep_rest(struct transport *transport, const void *bytes, size_t 
 
 /* Sends what has been put off to the end of the turn, before something that comes after it. */
 void transport_send_letter(struct transport *transport);
+
+/* Takes down what has been sent of what was offered, and what has been received. */
+void transport_note_sent(struct transport *transport, size_t sent, size_t offered);
+void transport_note_received(struct transport *transport, size_t length);
+
+/* Sending has failed (errno). */
+void transport_send_failed(struct transport *transport, int error);
+
+/* Reads once into the outlet, and from there sends on: as recv(2). */
+ssize_t transport_splice_in(struct transport *from);
+
+/* Sends what is in the inlet, as far as that goes; false when the socket has failed. */
+bool transport_push_inlet(struct transport *to);
+
+/* Whether a read was as long as it could be: many in a row are a long stream. */
+void transport_count_full_read(struct transport *transport, bool full);
+
+/* From now on what is received goes to data_received again. */
+void transport_leave_outlet(struct transport *from);
+
+/* What is in the inlet is lost. */
+void transport_drop_inlet(struct transport *to);
 
 /* Sends more of what waits. */
 void transport_flush(struct transport *transport);

@@ -24,7 +24,8 @@ transport_reads(const struct transport *transport)
 {
 	return transport->read_side == READ_DROPPING
 	       || (transport->read_side == READ_OPEN && !transport->paused
-		   && (transport->unsent == NULL || transport->protocol->own_flow_control));
+		   && (transport->unsent == NULL || transport->protocol->own_flow_control)
+		   && (transport->outlet == NULL || transport->outlet->held == 0));
 }
 
 /* Registers an event for a socket that has none. */
@@ -121,6 +122,7 @@ transport_look_later(struct transport *transport)
 void
 transport_note_read(struct transport *transport, bool full)
 {
+	transport_count_full_read(transport, full);
 	if (!transport_has_edges(transport))
 		return;
 	transport->unread = full || transport->end_seen ? UNREAD_SOME : UNREAD_HARDLY;

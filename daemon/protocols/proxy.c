@@ -78,6 +78,8 @@ proxy_data_received(struct transport *transport, const uint8_t *bytes, size_t le
 	transport_write(side->other, bytes, length);
 	if (transport_pending(side->other) > 0)
 		transport_pause(transport);
+	else if (transport_is_long_stream(transport))
+		transport_splice(transport, side->other);
 }
 
 static void
@@ -85,8 +87,11 @@ proxy_drained(struct transport *transport)
 {
 	struct proxy_side *side = transport_state(transport);
 
-	if (side->other != NULL)
-		transport_resume(side->other);
+	if (side->other == NULL)
+		return;
+	if (transport_is_long_stream(side->other))
+		transport_splice(side->other, transport);
+	transport_resume(side->other);
 }
 
 /* The end is passed on. The other side, if it has not ended too, may now be silent for less long. */

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "net/endpoint.h"
 #include "net/limits.h"
+#include "net/pipe_pool.h"
 #include "net/port.h"
 #include "net/reactor.h"
 #include "net/resolver.h"
@@ -24,7 +25,7 @@
 enum {
 	/* For the log, files and libraries, and for look-ups of names. */
 	SPARE_DESCRIPTORS = 40 + RESOLVER_THREADS * RESOLVER_DESCRIPTORS,
-	REACTOR_DESCRIPTORS = 5,
+	REACTOR_DESCRIPTORS = 5 + 2 * PIPES_MAX,
 };
 
 /* A reactor and whether it turns. */

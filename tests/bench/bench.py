@@ -42,6 +42,8 @@ ROWS = [
     ("proxy-connect", CONNECT, "conn", 1, "connections_per_s", "proxy", "haproxy", 0.80),
     ("proxy-bulk", ["bulk", "connections=2", "window=4"], "MB", 1e6, "bytes_per_s", "proxy",
      "haproxy", 0.50),
+    ("proxy-streams", ["bulk", "connections=8", "window=4"], "MB", 1e6, "bytes_per_s", "proxy",
+     "haproxy", 0.50),
     ("proxy-udp", UDP, "dgram", 1, "datagrams_per_s", "proxy-udp", "nginx", 0.70),
 ]
 # name, who is the reference, target
