@@ -215,7 +215,7 @@ transport_settle(struct transport *transport)
 					   ? transport->endpoint->linger_timeout_ms
 					   : transport->idle_timeout_ms;
 
-		if (transport_acknowledged(transport) == transport->sent
+		if (transport->reset_seen || transport_acknowledged(transport) == transport->sent
 		    || (limit_ms != 0
 			&& reactor_now_ms() - transport->progress_ms >= (uint64_t)limit_ms))
 			transport_abort(transport, transport->reason);

@@ -13,8 +13,8 @@
 
 enum {
 	/*
-	 * What one recv(2) takes at most, and so what a peer that does not read can make us hold: with
-	 * a short message before it, and the evbuffer's own header, it is 64 KiB.
+	 * What one recv(2) takes at most, and so what a peer that does not read can make us hold:
+	 * with a short message before it, and the evbuffer's own header, it is 64 KiB.
 	 */
 	READ_SIZE = 64 * 1024 - OUTBOX_MESSAGE_MAX - 128,
 	/* What is thrown away at once: TCP does not even copy it. */
@@ -64,8 +64,8 @@ transport_send(struct transport *transport, const struct iovec *pieces, int coun
 }
 
 /*
- * The peer is gone, as sending has found out, and the socket does not tell it again. What it had sent before is
- * read all the same; the end of that is then the reset.
+ * The peer is gone, as sending has found out, and the socket does not tell it again. What it had
+ * sent before is read all the same; the end of that is then the reset.
  */
 void
 transport_send_failed(struct transport *transport, int error)
@@ -79,7 +79,9 @@ transport_send_failed(struct transport *transport, int error)
 		return;
 	}
 	transport->reset_seen = true;
-	transport->want_drained = false;
+	/* Who waits until what is unsent has gone would wait for ever: soon it is gone. */
+	transport->want_drained = transport_output_waits(transport);
+	transport->full = false;
 	if (transport->unsent != NULL)
 		evbuffer_free(transport->unsent);
 	transport->unsent = NULL;
@@ -220,7 +222,8 @@ transport_flush(struct transport *transport)
 	if (transport->unsent != NULL) {
 		struct evbuffer_iovec pieces[8];
 		int count = evbuffer_peek(transport->unsent, -1, NULL, pieces, 8);
-		ssize_t sent = transport_send(transport, (struct iovec *)pieces, count < 8 ? count : 8);
+		ssize_t sent = transport_send(transport, (struct iovec *)pieces,
+					      count < 8 ? count : 8);
 
 		if (sent < 0) {
 			transport_send_failed(transport, errno);
@@ -284,24 +287,28 @@ transport_receive(struct transport *transport, uint8_t *bytes, size_t size, int 
 void
 transport_read(struct transport *transport)
 {
-	bool drops = transport->read_side == READ_DROPPING || transport->protocol->data_received == NULL;
 	uint8_t *scratch = reactor_scratch(transport->endpoint->reactor);
-	bool splices = !drops && transport->outlet != NULL;
-	ssize_t length = drops	   ? transport_receive(transport, scratch, DROP_SIZE, MSG_TRUNC)	/* tcp(7) */
-			 : splices ? transport_splice_in(transport)
-				   : transport_receive(transport, scratch, READ_SIZE, 0);
+	const struct protocol *protocol = transport->protocol;
+	ssize_t length;
 
+	if (transport->read_side == READ_DROPPING || protocol->data_received == NULL) {
+		length = transport_receive(transport, scratch, DROP_SIZE, MSG_TRUNC);	/* tcp(7) */
+	} else if (transport->outlet != NULL) {
+		length = transport_splice_in(transport);
+	} else {
+		length = transport_receive(transport, scratch, READ_SIZE, 0);
+		if (length > 0)
+			protocol->data_received(transport, scratch, (size_t)length);
+	}
 	if (length > 0) {
-		if (!drops && !splices)
-			transport->protocol->data_received(transport, scratch, (size_t)length);
 		if (transport->stopping && transport->received >= transport->stop_at)
 			transport_stopped(transport);
 	} else if (length == 0 && transport->reset_seen) {
 		transport_fail(transport, ECONNRESET);
 	} else if (length == 0) {
 		transport_read_end(transport);
-	} else if (splices && errno == EINVAL) {
-		transport_leave_outlet(transport);	/* it cannot be had of this socket */
+	} else if (errno == EINVAL && transport->outlet != NULL) {
+		transport_leave_outlet(transport);	/* of this socket it cannot be had */
 		transport_update_interest(transport);
 	} else if (errno != EAGAIN) {
 		transport_fail(transport, errno);

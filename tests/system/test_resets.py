@@ -15,7 +15,7 @@ import pytest
 from ends import (PERIOD, WAYS, fill, pattern, receive_pattern, receive_until_reset, send_pattern,
                   unacknowledged)
 from servers import program
-from support import PATIENCE, receive, receive_all, reset, wait_for
+from support import PATIENCE, SLOW, receive, receive_all, reset, wait_for
 
 ROUNDS = 20
 
@@ -138,6 +138,17 @@ def test_a_reset_behind_full_buffers_comes_after_what_is_in_them(routes, both_st
     owed = filled - unacknowledged(upstream)
     reset(upstream)
     assert owed <= receive_until_reset(client, 0) <= filled
+
+
+def test_two_ends_that_both_go_while_neither_reads_leave_nothing_behind(routes):
+    """Each is owed what the other has sent, and nobody is left to take it."""
+    route, = routes("tcp-tcp")
+    client, upstream = route.connect()
+    fill(client, 0)
+    fill(upstream, 0)
+    reset(client)
+    reset(upstream)
+    route.daemon.wait_log(": closed: ", seconds=3 * SLOW)
 
 
 def test_a_reset_after_a_half_close_is_no_second_half_close(routes):
