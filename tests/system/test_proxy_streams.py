@@ -39,13 +39,28 @@ def pairs_of(routes, backend="epoll", **keys):
     return route.daemon, [route.connect() for _ in range(COUNT)]
 
 
-def both_ways(client, upstream, size=SIZE):
-    """Carries the stream both ways, to the ends of both."""
-    def send(end):
-        send_pattern(end, 0, size)
+def splice_all(daemon, pairs):
+    """Carries the stream from all clients until it is spliced; returns how much of it."""
+    place = 0
+
+    def carry():
+        nonlocal place
+        meanwhile(*[call for client, upstream in pairs for call in (
+            lambda client=client: send_pattern(client, place, SIZE // 4),
+            lambda upstream=upstream: receive_pattern(upstream, place, SIZE // 4))])
+        place += SIZE // 4
+        return pipes(daemon) > 0
+    wait_for(carry, "splicing")
+    return place
+
+
+def both_ways(client, upstream, size=SIZE, place=0):
+    """Carries the stream both ways, to the ends of both; the client's from a place in it on."""
+    def send(end, begin):
+        send_pattern(end, begin, size)
         end.shutdown(socket.SHUT_WR)
-    return [lambda: send(client), lambda: send(upstream),
-            lambda: receive_pattern(client, 0), lambda: receive_pattern(upstream, 0)]
+    return [lambda: send(client, place), lambda: send(upstream, 0),
+            lambda: receive_pattern(client, 0), lambda: receive_pattern(upstream, place)]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -70,7 +85,7 @@ def test_messages_after_a_stream_are_carried_at_once(routes, backend):
                   lambda: receive_pattern(receiver, begin, size))
         place[sender] = begin + size
     for _ in range(3):
-        meanwhile(*[lambda pair=pair: carry(*pair, SIZE // 4) for pair in pairs])
+        meanwhile(*[lambda pair=pair: carry(*pair, SIZE // 2) for pair in pairs])
         for client, upstream in pairs:
             for size in (1, 64, 5000, 20000, 3):
                 carry(client, upstream, size)
@@ -81,38 +96,36 @@ def test_messages_after_a_stream_are_carried_at_once(routes, backend):
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_who_does_not_read_holds_up_only_itself(routes, backend):
     daemon, pairs = pairs_of(routes, backend)
-    meanwhile(*[call for client, upstream in pairs for call in (
-        lambda client=client: send_pattern(client, 0, SIZE // 4),
-        lambda upstream=upstream: receive_pattern(upstream, 0, SIZE // 4))])
-    assert pipes(daemon) > 0
+    place = splice_all(daemon, pairs)
     stalled, others = pairs[:3], pairs[3:]
-    filled = [fill(client, SIZE // 4) for client, _ in stalled]
+    filled = [fill(client, place) for client, _ in stalled]
     results = meanwhile(*[call for client, upstream in others for call in (
-        lambda client=client: send_pattern(client, SIZE // 4, SIZE),
-        lambda upstream=upstream: receive_pattern(upstream, SIZE // 4, SIZE))])
+        lambda client=client: send_pattern(client, place, SIZE),
+        lambda upstream=upstream: receive_pattern(upstream, place, SIZE))])
     assert [result for result in results if result is not None] == [SIZE] * len(others)
     for (client, upstream), length in zip(stalled, filled):
         client.shutdown(socket.SHUT_WR)
-        assert receive_pattern(upstream, SIZE // 4) == length
+        assert receive_pattern(upstream, place) == length
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_reset_amid_streams_is_passed_on_and_the_others_go_on(routes, backend):
     daemon, pairs = pairs_of(routes, backend)
+    place = splice_all(daemon, pairs)
     resetting, others = pairs[:4], pairs[4:]
 
     def cut(client):
-        send_pattern(client, 0, SIZE // 4)
+        send_pattern(client, place, SIZE // 4)
         wait_for(lambda: unacknowledged(client) == 0, "what was sent taken")
         time.sleep(0.05)		# it may be amid the pipe, or beyond: both are right
         support.reset(client)
     results = meanwhile(
         *[lambda client=client: cut(client) for client, _ in resetting],
-        *[lambda upstream=upstream: receive_until_reset(upstream, 0) for _, upstream in resetting],
-        *[call for pair in others for call in both_ways(*pair)])
-    assert [result for result in results[4:8]] == [SIZE // 4] * 4
+        *[lambda upstream=upstream: receive_until_reset(upstream, place)
+          for _, upstream in resetting],
+        *[call for pair in others for call in both_ways(*pair, place=place)])
+    assert results[4:8] == [SIZE // 4] * 4
     assert [result for result in results[8:] if result is not None] == [SIZE] * 8
-    assert pipes(daemon) > 0
 
 
 def test_who_goes_amid_a_stream_leaves_no_pipe_and_no_descriptor(routes):
