@@ -656,7 +656,7 @@ fake_factory(const struct protocol *protocol, ...)
 	if (protocol->settings_check != NULL)
 		protocol->settings_check(owner->settings, &(struct address_list){ 0 }, sentence_fail, NULL);
 	struct factory *factory =
-		factory_new(protocol, protocol->name, owner->settings, owner, owner_release);
+		factory_new(protocol, protocol->name, owner->settings, NULL, owner, owner_release);
 	must(factory != NULL, "factory_new");
 	return factory;
 }
