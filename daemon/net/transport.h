@@ -54,6 +54,12 @@ size_t transport_offer(struct transport *transport, const struct iovec *pieces, 
 /* Has `drained` called as soon as the socket takes more, in a later turn of the loop. */
 void transport_want_drained(struct transport *transport);
 
+/* Whether anything that is written can still go anywhere: our side is open, and not being ended. */
+bool transport_can_write(const struct transport *transport);
+
+/* Whether output waits of which the peer's system has taken nothing for so long, and was not seen to before. */
+bool transport_is_still(struct transport *transport, int64_t ms);
+
 /* How many bytes transport_write holds unsent. */
 size_t transport_pending(const struct transport *transport);
 
