@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/assign.h"
 #include "config/listener_check.h"
 #include "config/sentence.h"
 #include "config/value.h"
@@ -63,7 +64,9 @@ difference_refuse(const struct party *first, const struct party *again, size_t r
 	const struct option *option = &first->protocol->options[row];
 	const char *text = again->texts[row], *other = first->texts[row];
 	const struct placed *placed = &first->placed;
-	char *place = place_format(placed->origin, placed->section->line), quoted[QUOTED_MAX];
+	const struct inifile_entry *entry = section_entry(placed, option->name);
+	char *place = place_format(placed->origin, entry != NULL ? entry->line : placed->section->line);
+	char quoted[QUOTED_MAX];
 
 	if (place == NULL) {
 		faults->out_of_memory = true;
