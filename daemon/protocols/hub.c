@@ -150,6 +150,7 @@ hub_leave(struct hub_member *member)
 	struct hub *hub = member->hub;
 	if (hub == NULL)
 		return;
+	member_count_dropped(member);
 	member_clear(member);
 	pace_forget(member);
 	member->place = HUB_OUT;

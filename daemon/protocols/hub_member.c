@@ -159,22 +159,32 @@ member_send_rest(struct hub_member *member)
 	return true;
 }
 
-/* Puts a fallen member at the oldest line there is, and tells it. */
-static void
-member_rise(struct hub_member *member)
+uint64_t
+member_count_dropped(struct hub_member *member)
 {
 	struct hub *hub = member->hub;
 	const struct ring *ring = hub->ring;
 	uint64_t own = 0;
+	if (member->place != HUB_FALLEN)
+		return 0;
 	if (member->own > 0)
 		for (uint64_t number = ring->first; number < ring->next; number++)
 			own += line_is_own(member, number);
 	uint64_t dropped = policy_gone(hub, member->policy) - member->gone - (member->own - own);
 	member->own = own;
-	member->line = ring->first;
-	member->at = ring->tail;
+	member->gone = policy_gone(hub, member->policy);
 	member->dropped += dropped;
 	hub->counts.dropped += dropped;
+	return dropped;
+}
+
+/* Puts a fallen member at the oldest line there is, and tells it. */
+static void
+member_rise(struct hub_member *member)
+{
+	uint64_t dropped = member_count_dropped(member);
+	member->line = member->hub->ring->first;
+	member->at = member->hub->ring->tail;
 	if (dropped > 0 && member->policy->drop_notice != NULL) {
 		char notice[HUB_NOTICE_MAX];
 		transport_write(member->transport, notice,

@@ -52,6 +52,9 @@ void member_send(struct hub_member *member);
 /* The line that a stuck member stopped at is to be overwritten. */
 void member_fall(struct hub_member *member);
 
+/* Counts what a fallen member has not got by now: how many lines since it was last asked. */
+uint64_t member_count_dropped(struct hub_member *member);
+
 /* Takes it out of the list that it is in. */
 void member_unlink(struct hub_member *member);
 

@@ -238,11 +238,11 @@ relay_connection_lost(struct transport *transport, enum reason reason)
 	struct relay_peer *peer = transport_state(transport);
 	(void)reason;
 	relay_source_lost(transport);
+	hub_leave(&peer->member);
 	if (peer->member.dropped > 0 || peer->long_lines > 0)
 		log_info("%s: %s: %llu lines dropped: slow, %llu lines too long",
 			 factory_name(transport_factory(transport)), transport_peer_text(transport),
 			 (unsigned long long)peer->member.dropped, (unsigned long long)peer->long_lines);
-	hub_leave(&peer->member);
 }
 
 const struct protocol relay_protocol = {
