@@ -183,13 +183,22 @@ filter_free(struct filter *filter)
 	free(filter);
 }
 
+/*
+ * What regexec(3) does with REG_STARTEND: a line ends where it ends and not at a NUL. The sanitizers' regexec does
+ * not know that flag, and looks for the NUL.
+ */
 static bool
-rule_fits(const struct rule *rule, const void *line, size_t length)
+regex_fits(regex_t *regex, const void *line, size_t length)
 {
-	regmatch_t range = { .rm_so = 0, .rm_eo = (regoff_t)length };
-	if (!rule->is_regex)
-		return length >= rule->length && memcmp(line, rule->text, rule->length) == 0;
-	return regexec(&rule->regex, line, 0, &range, REG_STARTEND) == 0;
+	return re_search(regex, line, (regoff_t)length, 0, (regoff_t)length, NULL) >= 0;
+}
+
+static bool
+rule_fits(struct rule *rule, const void *line, size_t length)
+{
+	if (rule->is_regex)
+		return regex_fits(&rule->regex, line, length);
+	return length >= rule->length && memcmp(line, rule->text, rule->length) == 0;
 }
 
 bool
