@@ -136,7 +136,7 @@ uint64_t hub_next_line(const struct hub *hub);
 /* Who waits until there is room, embedded in its owner; all zero but the last three to begin with. */
 struct hub_waiter {
 	struct hub_waiter *next, **link;	/* link NULL: it does not wait */
-	struct hub_member *member;		/* that publishes */
+	struct hub_member *member;		/* that publishes; NULL: it has left */
 	size_t length;				/* of the longest line that it may publish, with all */
 	void (*go_on)(struct hub_waiter *waiter);
 };

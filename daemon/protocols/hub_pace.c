@@ -103,7 +103,8 @@ hub_standing(const struct hub *hub)
 	}
 	for (const struct hub_waiter *waiter = hub->waiters; waiter != NULL; waiter = waiter->next) {
 		const struct hub_member *member = waiter->member;
-		standing.receivers -= member->policy->receives && (!member->slow || member->place == HUB_READY);
+		standing.receivers -= member != NULL && member->policy->receives
+				      && (!member->slow || member->place == HUB_READY);
 	}
 	return standing;
 }
@@ -209,7 +210,8 @@ hub_wait(struct hub *hub, struct hub_waiter *waiter)
 	waiter->link = hub->waiters_end;
 	*hub->waiters_end = waiter;
 	hub->waiters_end = &waiter->next;
-	waiter->member->waiting = true;
+	if (waiter->member != NULL)
+		waiter->member->waiting = true;
 	if (hub->wanted < waiter->length)
 		hub->wanted = waiter->length;
 }
@@ -225,7 +227,8 @@ hub_unwait(struct hub *hub, struct hub_waiter *waiter)
 	else
 		hub->waiters_end = waiter->link;
 	waiter->link = NULL;
-	waiter->member->waiting = false;
+	if (waiter->member != NULL)
+		waiter->member->waiting = false;
 	if (hub->waiters == NULL)
 		pace_account(hub);
 }

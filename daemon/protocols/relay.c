@@ -130,6 +130,7 @@ relay_factory_started(struct factory *factory)
 {
 	struct relay *relay = factory_shared(factory);
 	hub_open(relay->hub, &relay->section, factory_reactor(factory));
+	relay->open = true;
 	if (relay->ring == NULL || hub_size(relay->hub) == relay->ring->size)
 		return;
 	if (!hub_resize(relay->hub, relay->ring))
@@ -141,6 +142,8 @@ static void
 relay_factory_stopped(struct factory *factory)
 {
 	struct relay *relay = factory_shared(factory);
+	relay->open = false;
+	relay_finish_orphans(relay);
 	hub_close(relay->hub, &relay->section);
 }
 
@@ -236,8 +239,7 @@ static void
 relay_connection_lost(struct transport *transport, enum reason reason)
 {
 	struct relay_peer *peer = transport_state(transport);
-	(void)reason;
-	relay_source_lost(transport);
+	relay_source_lost(transport, reason);
 	hub_leave(&peer->member);
 	if (peer->member.dropped > 0 || peer->long_lines > 0)
 		log_info("%s: %s: %llu lines dropped: slow, %llu lines too long",

@@ -121,6 +121,8 @@ load_relay(void)
 	printf("count=%llu seconds=%.6f lines_per_s=%.1f\n",
 	       (unsigned long long)(lines.got / (uint64_t)options.bytes), until - started,
 	       (double)(lines.got - before) / (double)options.bytes / (until - since));
+	free(readers);
+	free(lines.text);
 }
 
 void

@@ -101,9 +101,10 @@ def test_a_member_killed_within_a_line_leaves_no_half_of_it(twined):
     assert read_line(reader) == b"end\n"
 
 
-def test_a_publisher_that_goes_while_it_waits_has_said_all(twined):
-    daemon = twined(listener("hub", "relay", buffer="64K"))
-    reader, sender = join(daemon, "hub", buffer=4096), join(daemon, "hub")
+@pytest.mark.parametrize("scheme", ["tcp", "unix"])
+def test_a_publisher_that_goes_while_it_waits_has_said_all(twined, directory, scheme):
+    daemon = twined(listener("hub", "relay", f"tcp://127.0.0.1:0, unix://{directory}/s", buffer="64K"))
+    reader, sender = join(daemon, "hub", buffer=4096), join(daemon, "hub", scheme)
     text = b"".join(b"%07d\n" % number for number in range(200000))
 
     def send():

@@ -502,6 +502,43 @@ what_was_read_of_a_waiting_publisher_counts(void **state)
 	}
 }
 
+/* As one on a unix socket may: all that it had sent goes out at the pace that it would have had. */
+static void
+a_publisher_that_goes_leaves_an_orphan(void **state)
+{
+	(void)state;
+	for (int stops = 0; stops < 2; stops++) {
+		struct factory *factory = fake_factory(&relay_protocol, "line_rate=2", "prefix=\"{member} {peer} \"", NULL);
+		struct transport *a, *b, *reader;
+		relay_protocol.factory_started(factory);
+		a = fake_open(factory);
+		b = fake_open(factory);
+		reader = fake_open(factory);
+		fake_pass(2000);
+		receive(a, "1\n2\n3\n4\nlast");
+		receive(b, "1\n2\n3\nhalf");
+		fake_turn();
+		fake_forget_sent(reader);
+		fake_close(a, REASON_PEER_CLOSED);
+		fake_close(b, REASON_PEER_RESET);
+		if (stops)
+			relay_protocol.factory_stopped(factory);
+		fake_pass(stops ? 0 : 600);
+		if (!stops) {
+			assert_got(reader, "2 tcp://192.0.2.1:1234 3\n1 tcp://192.0.2.1:1234 3\n");
+			fake_pass(1500);
+			assert_got(reader, "2 tcp://192.0.2.1:1234 3\n1 tcp://192.0.2.1:1234 3\n"
+					   "1 tcp://192.0.2.1:1234 4\n1 tcp://192.0.2.1:1234 last\n");
+			relay_protocol.factory_stopped(factory);
+		} else {
+			assert_got(reader, "2 tcp://192.0.2.1:1234 3\n1 tcp://192.0.2.1:1234 3\n"
+					   "1 tcp://192.0.2.1:1234 4\n1 tcp://192.0.2.1:1234 last\n");
+		}
+		fake_close(reader, REASON_PEER_CLOSED);
+		factory_unref(factory);
+	}
+}
+
 static void
 history_by_age_alone(void **state)
 {
@@ -597,6 +634,7 @@ main(void)
 		cmocka_unit_test(datagrams_over_line_rate_are_dropped),
 		cmocka_unit_test(a_publisher_waits_for_its_reader),
 		cmocka_unit_test(what_was_read_of_a_waiting_publisher_counts),
+		cmocka_unit_test(a_publisher_that_goes_leaves_an_orphan),
 		cmocka_unit_test(history_by_age_alone),
 		cmocka_unit_test(bad_settings_are_refused),
 		cmocka_unit_test(probe_wants_its_line),
