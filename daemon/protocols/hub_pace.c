@@ -24,7 +24,7 @@ enum {
 	CREDIT_RATIO = 20,
 	TICK_MS = WHEEL_TICK_MS,
 	TICK_MOST_MS = 2 * TICK_MS,
-	STILL_MS = 200,
+	STILL_MS = 400,
 	PATIENCE_MS = 100,	/* of waiting, before anybody is taken for still */
 	ROOM_SHARE = 8,		/* of the ring, to be free before those who wait go on */
 };
