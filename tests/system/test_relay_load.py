@@ -29,7 +29,7 @@ def test_one_of_500_members_is_stalled_and_the_others_get_every_line(twined):
     before = daemon.rss()
     rate = load(daemon, connections=499, stalled=1, bytes=16, count=LINES, seconds=50)
     assert daemon.rss() - before < (40 << 20 if SANITIZED else 4 << 20)
-    alone = load(daemon, connections=499, bytes=16, count=LINES, seconds=50)
+    alone = load(daemon, connections=499, bytes=16, count=LINES // 4, seconds=50)
     # `make bench` says how near they are; what is here holds on a machine that has other work, too.
     assert rate > alone / 4, f"{rate:.0f} lines a second with a stalled member, {alone:.0f} without"
 
