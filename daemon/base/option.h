@@ -64,6 +64,7 @@ enum option_flags {
 	OPTION_MAY_AUTO = 1 << 1,	/* the word "auto" is a value */
 	OPTION_MAY_NONE = 1 << 2,	/* the word "none" is a value: 0, or NULL for a string */
 	OPTION_AT_START = 1 << 3,	/* a change takes effect at a restart, not at a reload */
+	OPTION_SHARED = 1 << 4,		/* of what sections share: those that do must agree */
 };
 
 struct option {

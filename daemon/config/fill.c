@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/agreement.h"
 #include "config/assign.h"
 #include "config/conflict.h"
 #include "config/expand.h"
@@ -180,6 +181,7 @@ reading_fill_listeners(struct reading *reading)
 {
 	struct config *config = reading->config;
 	struct conflicts conflicts = { 0 };
+	struct agreements agreements = { 0 };
 	size_t found = 0;
 
 	for (size_t i = 0; i < reading->section_count; i++) {
@@ -188,18 +190,24 @@ reading_fill_listeners(struct reading *reading)
 		if (strncmp(placed->section->name, "listener:", strlen("listener:")) != 0)
 			continue;
 		found++;
+		size_t faults = reading->faults.count;
 		struct listener_config *listener = listener_fill(reading, placed);
 		if (listener == NULL)
 			continue;
 		if (listener->common.enabled) {
 			config->listeners[config->listener_count++] = listener;
 			conflicts_add(&conflicts, &reading->faults, placed, &listener->common);
+			if (reading->faults.count == faults)
+				agreements_add(&agreements, &reading->faults, placed, listener->name,
+					       listener->common.protocol, listener->settings,
+					       listener->texts);
 		} else {
 			config->disabled[config->disabled_count++] = listener;
 			upstream_loops_check(reading, &listener, 1);
 		}
 	}
 	conflicts_check(&conflicts, &reading->faults);
+	agreements_check(&agreements, &reading->faults);
 	upstream_loops_check(reading, config->listeners, config->listener_count);
 	/* A section that was refused may have been the listener. */
 	if (found == 0 && !reading->has_lost_section)

@@ -31,6 +31,12 @@ datagram_factory(const struct datagram *datagram)
 	return datagram->port->endpoint.factory;
 }
 
+const union peer_address *
+datagram_peer(const struct datagram *datagram)
+{
+	return &datagram->source.peer;
+}
+
 const char *
 datagram_peer_text(const struct datagram *datagram)
 {

@@ -7,6 +7,7 @@
 
 struct datagram;
 struct factory;
+union peer_address;
 
 /* The longest payload: 65,507 over IPv4, 65,527 over IPv6; unix datagrams are taken up to this too. */
 enum { DATAGRAM_MAX = 65527 };
@@ -24,6 +25,9 @@ size_t datagram_reply_max(const struct datagram *datagram);
 
 const void *datagram_settings(const struct datagram *datagram);
 struct factory *datagram_factory(const struct datagram *datagram);
+
+/* The sender's address; family 0 when it is a unix peer. */
+const union peer_address *datagram_peer(const struct datagram *datagram);
 
 /* The sender's address as text; valid until the thread's next call. */
 const char *datagram_peer_text(const struct datagram *datagram);

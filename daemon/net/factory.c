@@ -11,6 +11,7 @@ struct factory {
 	const struct protocol *protocol;
 	const char *name;
 	const void *settings;
+	struct commons *commons;
 	void *shared;
 	struct reactor *reactor;	/* NULL: not started */
 	struct resolver *resolver;
@@ -19,8 +20,8 @@ struct factory {
 };
 
 struct factory *
-factory_new(const struct protocol *protocol, const char *name, const void *settings, void *owner,
-	    void (*release)(void *owner))
+factory_new(const struct protocol *protocol, const char *name, const void *settings,
+	    struct commons *commons, void *owner, void (*release)(void *owner))
 {
 	struct factory *factory = calloc(1, sizeof *factory);
 
@@ -29,6 +30,7 @@ factory_new(const struct protocol *protocol, const char *name, const void *setti
 		factory->protocol = protocol;
 		factory->name = name;
 		factory->settings = settings;
+		factory->commons = commons;
 		factory->owner = owner;
 		factory->release = release;
 		if (protocol->factory_made == NULL || protocol->factory_made(factory) == 0)
@@ -99,6 +101,12 @@ struct resolver *
 factory_resolver(const struct factory *factory)
 {
 	return factory->resolver;
+}
+
+struct commons *
+factory_commons(const struct factory *factory)
+{
+	return factory->commons;
 }
 
 const struct protocol *

@@ -4,17 +4,18 @@
 
 #include "net/protocol.h"
 
+struct commons;
 struct factory;
 struct reactor;
 struct resolver;
 
 /*
  * Makes a factory with one reference. name and settings (of protocol->settings_size bytes) belong to
- * owner, and live until release(owner) is called: when the factory ends, or when this fails. NULL with
- * errno.
+ * owner, and live until release(owner) is called: when the factory ends, or when this fails. commons,
+ * which may be NULL, has what it shares with others, and outlives it. NULL with errno.
  */
 struct factory *factory_new(const struct protocol *protocol, const char *name, const void *settings,
-			    void *owner, void (*release)(void *owner));
+			    struct commons *commons, void *owner, void (*release)(void *owner));
 
 /* From any thread. */
 struct factory *factory_ref(struct factory *factory);
@@ -30,6 +31,8 @@ void factory_stop(struct factory *factory);
 /* From the start on: where it lives, and who looks names up for it. */
 struct reactor *factory_reactor(const struct factory *factory);
 struct resolver *factory_resolver(const struct factory *factory);
+
+struct commons *factory_commons(const struct factory *factory);
 
 const struct protocol *factory_protocol(const struct factory *factory);
 

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "net/acceptor.h"
+#include "net/commons.h"
 #include "net/datagram_port.h"
 #include "net/factory.h"
 #include "net/limits.h"
@@ -230,13 +231,15 @@ listener_bind(struct listener *listener, const struct port_list *known, char *er
 	return listener_check_passed(listener, error, size);
 }
 
-/* Which of the reactors is the first for a listener: those of many listeners are spread evenly. */
+/* Which reactor is a listener's first: those of many are spread evenly, those that share are on one. */
 static size_t
 home_reactor(const struct listener *listener, size_t reactor_count)
 {
+	const char *name = shared_name(listener_protocol(listener), factory_settings(listener->factory),
+				       listener_name(listener));
 	uint32_t hash = 2166136261;
 
-	for (const char *at = listener_name(listener); *at != '\0'; at++)
+	for (const char *at = name; *at != '\0'; at++)
 		hash = (hash ^ (uint8_t)*at) * 16777619;
 	return hash % reactor_count;
 }

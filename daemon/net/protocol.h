@@ -69,6 +69,12 @@ struct protocol {
 	bool own_flow_control;
 	/* All connections of a factory live on one reactor, because they share state. */
 	bool one_reactor;
+	/*
+	 * The key, a text, that names what sections share with all others that name the same; unset, it is the
+	 * section's own name. It decides on which reactor they live, and rows with OPTION_SHARED must be equal
+	 * among them. NULL: nothing is shared. commons.h.
+	 */
+	const char *shares;
 
 	/* Tells everything that is wrong with the settings as a whole, listen being the listener's addresses. */
 	void (*settings_check)(const void *settings, const struct address_list *listen,

@@ -65,6 +65,12 @@ size_t transport_offer(struct transport *transport, const struct iovec *pieces, 
 /* Has `drained` called as soon as the socket takes more, in a later turn of the loop. */
 void transport_want_drained(struct transport *transport);
 
+/* Whether anything that is written can still go anywhere: our side is open, and not being ended. */
+bool transport_can_write(const struct transport *transport);
+
+/* Whether output waits of which the peer's system has not been seen to take anything for so long. */
+bool transport_is_still(struct transport *transport, int64_t ms);
+
 /* How many bytes are held since the socket did not take them. */
 size_t transport_pending(const struct transport *transport);
 

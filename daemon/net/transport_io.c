@@ -31,6 +31,12 @@ pieces_length(const struct iovec *pieces, int count)
 	return length;
 }
 
+bool
+transport_can_write(const struct transport *transport)
+{
+	return !transport->closed && !transport->reset_seen && transport->write_side == WRITE_OPEN;
+}
+
 void
 transport_note_sent(struct transport *transport, size_t sent, size_t offered)
 {
@@ -331,6 +337,16 @@ transport_is_silent(struct transport *transport, int64_t ms)
 		return true;
 	transport_note_progress(transport);
 	return false;
+}
+
+bool
+transport_is_still(struct transport *transport, int64_t ms)
+{
+	if (transport->closed || !transport_output_waits(transport))
+		return false;
+	if (transport_acknowledged(transport) > transport->acknowledged)
+		transport_note_progress(transport);
+	return reactor_now_ms() - transport->progress_ms >= (uint64_t)ms;
 }
 
 void

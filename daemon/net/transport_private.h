@@ -87,13 +87,6 @@ transport_fd(const struct transport *transport)
 	return event_get_fd(&transport->event);
 }
 
-/* Whether what is written goes anywhere. */
-static inline bool
-transport_can_write(const struct transport *transport)
-{
-	return !transport->closed && !transport->reset_seen && transport->write_side == WRITE_OPEN;
-}
-
 /* Whether there are bytes that the socket has not taken yet. */
 static inline bool
 transport_has_unsent(const struct transport *transport)

@@ -5,21 +5,32 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/uio.h>
 
+struct filter;
 struct hub;
+struct reactor;
+struct ring;
 struct transport;
 
 /* A member that has fallen off the ring goes on at the oldest line kept, or is closed. */
 enum on_slow { ON_SLOW_DROP, ON_SLOW_CLOSE };
 
-/* What a listener's members have in common; lives as long as they do. */
+/* What a section's members have in common; lives as long as they do. */
 struct hub_policy {
-	bool receives;		/* else it only publishes */
-	bool loopback;		/* it gets its own lines too */
+	bool receives;			/* else it only publishes */
+	bool loopback;			/* it gets its own lines too */
+	bool crlf;			/* what ends the lines that it gets; they are stored with LF */
 	enum on_slow on_slow;
+	const struct filter *filter;	/* of the lines that it gets, by their text; NULL: all */
 	/* Writes what a member is told after n lines were dropped, with a line end; its length. May be NULL. */
 	size_t (*drop_notice)(const struct hub_policy *policy, uint64_t n, char *to, size_t size);
+
+	/* What follows is the hub's, and all zero to begin with. */
+	struct hub_policy *next;	/* with a filter, and with members that receive */
+	unsigned members;
+	unsigned char *verdicts;	/* a bit for each entry of the ring of lines */
+	uint64_t judged;		/* the first line that has its bit */
+	uint64_t gone;			/* of those that would have passed, how many were given up */
 };
 
 /* Longer than any notice of dropped lines. */
@@ -31,29 +42,78 @@ enum hub_place { HUB_OUT, HUB_READY, HUB_STUCK, HUB_FALLEN, HUB_SILENT };
 struct hub_member {
 	struct hub *hub;		/* NULL: it has not joined, or has left */
 	struct transport *transport;
-	const struct hub_policy *policy;
+	struct hub_policy *policy;
 	struct hub_member *next, **link;	/* in hub->ready, or among those stuck at a line */
+	struct hub_rest *rest;		/* of a line that has been overwritten since; or NULL */
 	uint64_t line;			/* the number of the line whose bytes come next */
 	uint64_t at;			/* the place of the next byte, counted from the hub's first */
 	uint64_t own;			/* how many lines from there on are its own */
+	uint64_t gone;			/* fallen: what its policy had lost by then */
+	uint64_t spent_until;		/* hub_pace.c: its credit */
 	uint64_t dropped;		/* readable: lines it did not get because it was slow */
 	uint32_t id;			/* readable: its number, from 1 */
 	uint8_t place;			/* enum hub_place */
+	bool cr_sent;			/* the byte before the next one was the CR of a line's end */
+	bool slow;			/* nobody waits for it */
+	bool waiting;			/* as a publisher */
 	bool leaving;
 };
 
+/* From when on a member is to get lines that were there before it. */
+struct hub_history {
+	uint64_t lines;			/* at most so many */
+	int64_t age_ms;			/* at most so old; 0: of any age */
+};
+
+/* A section that is open, embedded in what it is; the first of them speaks for the hub. */
+struct hub_section {
+	struct hub_section *next;
+};
+
+/* What is published; text has no line end. */
+struct hub_text {
+	struct hub_member *sender;		/* or NULL */
+	const struct hub_policy *policy;	/* whose filter has let it pass; or NULL */
+	const void *prefix, *text;
+	size_t prefix_length, length;
+};
+
+struct hub_counts {
+	unsigned members, slow;			/* slow: behind, and nobody waits for it */
+	uint64_t lines, bytes;			/* published */
+	uint64_t dropped;			/* that members did not get because they were slow */
+	uint64_t over_rate;			/* counted by whoever publishes datagrams */
+};
 
 /*
  * Makes a hub with a ring of size bytes, for lines of at most half of that. NULL with errno. It lives on
- * the reactor of its first member, where all others must be, and where all calls but ref and unref are made.
+ * the reactor of its first member, where all others must be, and where all calls but ref, unref and
+ * hub_size are made.
  */
 struct hub *hub_new(size_t size);
 struct hub *hub_ref(struct hub *hub);
 void hub_unref(struct hub *hub);
 
-/* Makes a member of a connection, and sends it the last so many lines. */
+/* The size of its ring; also for the control thread while that alone changes it. */
+size_t hub_size(const struct hub *hub);
+
+/*
+ * Moves the hub to another ring, which it takes over, with as many of the last lines as fit. Members stay
+ * where they are; those whose place is given up have fallen behind. False without memory: it keeps the one it has.
+ */
+bool hub_resize(struct hub *hub, struct ring *ring);
+
+/* A section opens and closes. */
+void hub_open(struct hub *hub, struct hub_section *section, struct reactor *reactor);
+void hub_close(struct hub *hub, struct hub_section *section);
+bool hub_speaks(const struct hub *hub, const struct hub_section *section);
+
+struct hub_counts hub_count(const struct hub *hub);
+void hub_count_over_rate(struct hub *hub);
+
+/* Makes a member of a connection, and sends it history. Without memory the connection is aborted. */
 void hub_join(struct hub *hub, struct hub_member *member, struct transport *transport,
-	      const struct hub_policy *policy, uint64_t history);
+	      struct hub_policy *policy, const struct hub_history *history);
 
 /* Ends a membership; from connection_lost at the latest. */
 void hub_leave(struct hub_member *member);
@@ -65,12 +125,32 @@ void hub_member_stop(struct hub_member *member);
 void hub_member_drained(struct hub_member *member);
 
 /*
- * Stores a line, given in pieces and with its line end, and sends it to every member that can take it,
- * at the end of the turn. sender may be NULL.
+ * Stores a line and sends it to every member that can take it, at the end of the turn. Whoever's place it
+ * takes falls behind: hub_has_room says whether that is all right. False: it is longer than the ring takes.
  */
-void hub_publish(struct hub *hub, struct hub_member *sender, const struct iovec *pieces, int count);
+bool hub_publish(struct hub *hub, const struct hub_text *text);
 
 /* The number that the next line will have, from 1. */
 uint64_t hub_next_line(const struct hub *hub);
+
+/* Who waits until there is room, embedded in its owner; all zero but the last three to begin with. */
+struct hub_waiter {
+	struct hub_waiter *next, **link;	/* link NULL: it does not wait */
+	struct hub_member *member;		/* that publishes; NULL: it has left */
+	size_t length;				/* of the longest line that it may publish, with all */
+	void (*go_on)(struct hub_waiter *waiter);
+};
+
+/*
+ * Whether a line of up to so many bytes can be stored without taking the place of a member that is waited
+ * for: of one that is behind and has not used up its credit.
+ */
+bool hub_has_room(const struct hub *hub, size_t length);
+
+/* Has go_on called, out of every other callback, when there is room again. */
+void hub_wait(struct hub *hub, struct hub_waiter *waiter);
+
+/* No longer waits, if it does. */
+void hub_unwait(struct hub *hub, struct hub_waiter *waiter);
 
 #endif

@@ -1,9 +1,11 @@
 /* relay_settings.c - the keys of a relay. */
 #include "protocols/relay_settings.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "protocols/filter.h"
 #include "protocols/template.h"
 
 /* Of the ring, besides two of the longest lines. */
@@ -17,6 +19,8 @@ static const char *const on_slow_names[] = { "drop", "close", NULL };
 #define FIELD(name) offsetof(struct relay_settings, name)
 
 const struct option relay_options[] = {
+	{ "hub", OPTION_STRING, 0, FIELD(hub), 1, HUB_NAME_MAX, NULL, NULL,
+	  "all that name the same hub share it; unset: the name of the section" },
 	{ "role", OPTION_CHOICE, 0, FIELD(role), 0, 0, role_names, "both",
 	  "in: peers only send to the hub; out: they only receive" },
 	{ "loopback", OPTION_BOOL, 0, FIELD(loopback), 0, 1, NULL, "no",
@@ -26,13 +30,19 @@ const struct option relay_options[] = {
 	{ "on_long_line", OPTION_CHOICE, 0, FIELD(on_long_line), 0, 0, on_long_line_names, "drop",
 	  "what is done with a longer one; close: with its sender" },
 	{ "line_end", OPTION_CHOICE, 0, FIELD(line_end), 0, 0, line_end_names, "lf",
-	  "what ends the lines that are sent; both are always read" },
+	  "what ends the lines that peers get; both are always read" },
 	{ "history", OPTION_NUMBER, 0, FIELD(history), 0, 1000000, NULL, "0",
 	  "lines sent to whoever joins, as far as the buffer has them" },
-	{ "buffer", OPTION_SIZE, 0, FIELD(buffer), 4096, 1 << 30, NULL, "1M",
-	  "the ring of the last lines, which all members share" },
+	{ "history_age", OPTION_DURATION, OPTION_MAY_NONE, FIELD(history_age), 1, 31536000000, NULL, "none",
+	  "how old those lines may be; without history: all that are not older" },
+	{ "buffer", OPTION_SIZE, OPTION_SHARED, FIELD(buffer), 4096, 1 << 30, NULL, "1M",
+	  "the ring of the last lines; all sections of a hub say the same" },
 	{ "on_slow", OPTION_CHOICE, 0, FIELD(on_slow), 0, 0, on_slow_names, "drop",
 	  "a member that is more than the buffer behind loses lines, or is closed" },
+	{ "filter", OPTION_STRING, OPTION_MAY_NONE, FIELD(filter), 1, FILTER_MAX, NULL, "none",
+	  "lines that peers may send and get: +text, -text, /regex/, -/regex/ in order" },
+	{ "line_rate", OPTION_RATE, OPTION_MAY_NONE, FIELD(line_rate), 1, 10000000, NULL, "none",
+	  "lines that one peer may send; who sends more is not read" },
 	{ "drop_notice", OPTION_STRING, OPTION_MAY_NONE, FIELD(drop_notice), 1, TEMPLATE_MAX, NULL, "none",
 	  "line sent to a member that has lost lines; {n} is how many" },
 	{ "prefix", OPTION_STRING, OPTION_MAY_NONE, FIELD(prefix), 1, TEMPLATE_MAX, NULL, "none",
@@ -61,6 +71,23 @@ template_check(const char *key, const char *text, const struct template_word *wo
 	error(arg, key, sentence);
 }
 
+static bool
+hub_name_is_valid(const char *name)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789_-";
+	return name[strspn(name, letters)] == '\0' && *name != '_' && *name != '-';
+}
+
+static void
+filter_check(const char *text, settings_error_fn *error, void *arg)
+{
+	struct filter *filter = NULL;
+	const char *wrong = text != NULL ? filter_parse(text, &filter) : NULL;
+	filter_free(filter);
+	if (wrong != NULL)
+		error(arg, "filter", wrong);
+}
+
 void
 relay_settings_check(const void *void_settings, const struct address_list *listen,
 		     settings_error_fn *error, void *arg)
@@ -74,6 +101,9 @@ relay_settings_check(const void *void_settings, const struct address_list *liste
 			 RING_MARGIN);
 		error(arg, "buffer", sentence);
 	}
+	if (settings->hub != NULL && !hub_name_is_valid(settings->hub))
+		error(arg, "hub", "not a name: a-z, 0-9, _ and -, the first a letter or digit");
+	filter_check(settings->filter, error, arg);
 	template_check("prefix", settings->prefix, prefix_words, error, arg);
 	template_check("drop_notice", settings->drop_notice, notice_words, error, arg);
 }

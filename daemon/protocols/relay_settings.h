@@ -14,11 +14,14 @@ enum line_end { LINE_END_LF, LINE_END_CRLF };
 enum {
 	PREFIX_MAX = 1024,			/* with its words written out; what is beyond is cut */
 	TEMPLATE_MAX = 200,
+	FILTER_MAX = 3900,
+	HUB_NAME_MAX = 40,
 };
 
 struct relay_settings {
-	int64_t role, loopback, max_line, on_long_line, line_end, history, buffer, on_slow;
-	char *drop_notice, *prefix, *greeting;
+	int64_t role, loopback, max_line, on_long_line, line_end, history, history_age, buffer, on_slow;
+	struct rate line_rate;
+	char *hub, *drop_notice, *prefix, *greeting, *filter;
 };
 
 extern const struct option relay_options[];

@@ -59,7 +59,7 @@ listener_make(const struct running_place *place, struct listener_config *config,
 	char error[512];
 	struct factory *factory =
 		factory_new(config->common.protocol, config->name, config->settings,
-			    listener_config_ref(config), release_config);
+			    place->commons, listener_config_ref(config), release_config);
 	struct listener *listener = NULL;
 
 	if (factory != NULL)

@@ -25,6 +25,7 @@ struct running_place {
 	const struct port_list *passed;		/* sockets from systemd */
 	struct connection_budget *budget;
 	struct resolver *resolver;
+	struct commons *commons;
 };
 
 /*

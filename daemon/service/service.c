@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 
 #include "base/log.h"
+#include "net/commons.h"
 #include "net/endpoint.h"
 #include "net/limits.h"
 #include "net/pipe_pool.h"
@@ -42,6 +43,7 @@ struct service {
 	struct port_list passed;
 	struct connection_budget *budget;
 	struct resolver *resolver;
+	struct commons *commons;	/* of the factories */
 	int64_t descriptors;		/* that the process may have */
 };
 
@@ -80,10 +82,12 @@ service_new(const struct daemon_settings *settings)
 	service->descriptors = descriptor_limit();
 	service->budget = connection_budget_new();
 	service->resolver = resolver_new();
+	service->commons = commons_new();
 	service->reactors = calloc(count, sizeof *service->reactors);
 	service->workers = calloc(count, sizeof *service->workers);
-	if (service->budget == NULL || service->resolver == NULL || service->reactors == NULL
-	    || service->workers == NULL || systemd_sockets(&service->passed) < 0)
+	if (service->budget == NULL || service->resolver == NULL || service->commons == NULL
+	    || service->reactors == NULL || service->workers == NULL
+	    || systemd_sockets(&service->passed) < 0)
 		goto fail;
 	for (; service->reactor_count < count; service->reactor_count++) {
 		unsigned index = (unsigned)service->reactor_count;
@@ -129,6 +133,7 @@ service_apply(struct service *service, const struct config *config, struct confi
 		.passed = &service->passed,
 		.budget = service->budget,
 		.resolver = service->resolver,
+		.commons = service->commons,
 	};
 	int64_t most;
 
@@ -336,6 +341,7 @@ service_free(struct service *service)
 		port_unref(service->passed.items[i]);
 	free(service->passed.items);
 	connection_budget_free(service->budget);
+	commons_free(service->commons);
 	free(service->reactors);
 	free(service->workers);
 	free(service);

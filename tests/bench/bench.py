@@ -56,6 +56,13 @@ COST_ROWS = [
 ]
 # name, kind, target in bytes, target as a share of HAProxy's
 MEMORY_ROWS = [("memory", "echo", 400, None), ("proxy-memory", "proxy", 900, 0.30)]
+RELAY_READERS = 100
+RELAY_LOAD = ["relay", f"connections={RELAY_READERS}", "bytes=64"]
+RELAY_SECONDS, RELAY_WARM = 0.2, 0.1
+# Long enough for publishers to have stopped waiting for a member that stalls.
+STALLED_WARM = 1.0
+RELAY_MEMBERS = 1000
+RELAY_ROWS = ["relay", "relay-stalled", "relay-readers", "relay-memory"]
 START_ROWS = ["start"]
 
 
@@ -71,7 +78,7 @@ class Bench:
         self.pin = arguments.pin
         self.rounds = arguments.rounds or (15 if self.quick else 50)
         self.seconds = arguments.seconds or ROUND_SECONDS
-        self.deadline = time.monotonic() + (55 if self.quick else 290)
+        self.deadline = time.monotonic() + (75 if self.quick else 420)
         self.environment = {k: v for k, v in os.environ.items() if k != "NOTIFY_SOCKET"}
         self.environment["LC_ALL"] = "C"
 
@@ -242,8 +249,8 @@ def measure_cost(bench, name, kinds, idle, more, target):
 
 
 @contextlib.contextmanager
-def idle_clients(bench, server, count):
-    command = [str(bench.bindir / "load"), "idle", str(server.port), f"connections={count}"]
+def idle_clients(bench, server, count, mode="idle"):
+    command = [str(bench.bindir / "load"), mode, str(server.port), f"connections={count}"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         if "ready=1" not in process.stdout.readline():
@@ -296,6 +303,95 @@ def wait_for(notify, word):
         if word in states:
             return time.monotonic()
     raise RuntimeError(f"twined: no {word} in 10 s")
+
+
+def at_least(value, target):
+    return f"target {target:g}: {'reached' if value >= target else 'MISSED'}"
+
+
+def measure_relay(bench):
+    """Lines that are delivered a second, beside others that pass lines on."""
+    rates, cpu = {}, {}
+    with contextlib.ExitStack() as stack:
+        servers = start_servers(bench, "relay", ["twined", "raw", "ncat"], stack)
+        for number in range(min(bench.rounds, 25)):
+            for server in servers if number % 2 == 0 else servers[::-1]:
+                if server.name == "ncat" and number % PEERS_EVERY:
+                    continue
+                result = run_load(bench, server, [*RELAY_LOAD, f"warm={RELAY_WARM}"], RELAY_SECONDS)
+                rates.setdefault(server.name, {})[number] = result["lines_per_s"]
+                cpu.setdefault(server.name, {})[number] = result["cpu"] * 1e6 / result["count"]
+    for server, reference, target in (("twined", "raw", 0.7), ("raw", None, None), ("ncat", None, None)):
+        if server not in rates:
+            continue
+        line = (f"{'relay':14} {server:9} {median(cpu[server]):9.4f} us/line    "
+                f"{span(cpu[server].values()):>13} {median(rates[server]):11.0f} lines/s")
+        if reference in rates:
+            for other, aim in ((reference, target), ("ncat", 5)):
+                ratios = ratios_of_rounds(rates, server, other) if other in rates else []
+                if ratios:
+                    ratio = statistics.median(ratios)
+                    line += (f"  {ratio:5.2f} x {other} in lines/s ({quartiles(ratios)})"
+                             f"  {at_least(round(ratio, 3), aim)}")
+        print(line, flush=True)
+
+
+def measure_relay_stalled(bench):
+    """The same with a member that does not read."""
+    rates = {}
+    with contextlib.ExitStack() as stack:
+        servers = [start_servers(bench, "relay", ["twined"], stack) for _ in range(2)]
+        if not all(servers):
+            return
+        plain, stalled = servers[0][0], servers[1][0]
+        for number in range(min(bench.rounds, 15)):
+            for server in (plain, stalled) if number % 2 == 0 else (stalled, plain):
+                load = [*RELAY_LOAD, f"warm={STALLED_WARM}", f"stalled={int(server is stalled)}"]
+                result = run_load(bench, server, load, 3 * RELAY_SECONDS)
+                rates.setdefault(server, {})[number] = result["lines_per_s"]
+    ratios = ratios_of_rounds(rates, stalled, plain)
+    ratio = statistics.median(ratios)
+    print(f"{'relay-stalled':14} twined    {median(rates[stalled]):11.0f} lines/s with a stalled member, "
+          f"{median(rates[plain]):.0f} without  {ratio:5.2f} ({quartiles(ratios)})  "
+          f"{at_least(round(ratio, 3), 0.95)}", flush=True)
+
+
+def measure_relay_readers(bench):
+    """What a line that is delivered costs with few readers and with many."""
+    cpu = {}
+    with contextlib.ExitStack() as stack:
+        servers = start_servers(bench, "relay", ["twined"], stack)
+        for number in range(min(bench.rounds, 15)):
+            for readers in (10, 1000) if number % 2 == 0 else (1000, 10):
+                for server in servers:
+                    load = ["relay", f"connections={readers}", "bytes=64", f"warm={RELAY_WARM}"]
+                    result = run_load(bench, server, load, 2 * RELAY_SECONDS)
+                    cpu.setdefault(readers, {})[number] = result["cpu"] * 1e6 / result["count"]
+    if not cpu:
+        return
+    ratios = ratios_of_rounds(cpu, 1000, 10)
+    ratio = statistics.median(ratios)
+    print(f"{'relay-readers':14} twined    {median(cpu[1000]):9.4f} us/line with 1,000 readers, "
+          f"{median(cpu[10]):.4f} with 10  {ratio:5.2f} ({quartiles(ratios)})  "
+          f"{verdict(round(ratio, 3), 1.3)}", flush=True)
+
+
+def measure_relay_memory(bench):
+    """What stalled members take, with the ring."""
+    with contextlib.ExitStack() as stack:
+        servers = start_servers(bench, "relay", ["twined"], stack)
+        if not servers:
+            return
+        before = servers[0].private_bytes()
+        stack.enter_context(idle_clients(bench, servers[0], RELAY_MEMBERS, "members"))
+        # Until the kernel has taken all it takes for them: then lines flow again.
+        for _ in range(20):
+            load = ["relay", "connections=1", "bytes=64", f"warm={RELAY_WARM}"]
+            if run_load(bench, servers[0], load, 1)["lines_per_s"] > 500000:
+                break
+        grown = servers[0].private_bytes() - before
+    print(f"{'relay-memory':14} twined    {grown / 1048576:9.2f} MiB for {RELAY_MEMBERS:,} stalled members and "
+          f"a ring of 1 MiB  {verdict(round(grown / 1048576, 2), 3)}", flush=True)
 
 
 def measure_start(bench):
@@ -351,6 +447,8 @@ def run(bench, only):
     steps += [(name, measure_cost, (name, (plain, loaded), *rest))
               for name, plain, loaded, *rest in COST_ROWS]
     steps += [(row[0], measure_memory, row) for row in MEMORY_ROWS]
+    relay_steps = (measure_relay, measure_relay_stalled, measure_relay_readers, measure_relay_memory)
+    steps += [(name, step, ()) for name, step in zip(RELAY_ROWS, relay_steps)]
     steps.append(("start", measure_start, ()))
     for name, step, arguments in steps:
         if only and name not in only:
@@ -365,7 +463,8 @@ def run(bench, only):
 
 
 def main():
-    names = [row[0] for row in ROWS + LATENCY_ROWS + COST_ROWS + MEMORY_ROWS] + START_ROWS
+    names = [row[0] for row in ROWS + LATENCY_ROWS + COST_ROWS + MEMORY_ROWS]
+    names += RELAY_ROWS + START_ROWS
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bindir", default=".", help="where load and rawloop are")
     parser.add_argument("--twined", default=os.environ.get("TWINED"),

@@ -58,7 +58,7 @@ start_clock(void)
 {
 	started = now();
 	end = started + options.seconds;
-	deadline = end + PATIENCE_S;
+	deadline = end + options.warm + PATIENCE_S;
 }
 
 bool
@@ -185,6 +185,7 @@ set_option(const char *argument)
 		{"count=", &options.count, 0, 1000000000},
 		{"window=", &options.window, 1, 1024},
 		{"rate=", &options.rate, 1, 10000000},
+		{"stalled=", &options.stalled, 0, 60000},
 	};
 
 	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
@@ -198,6 +199,10 @@ set_option(const char *argument)
 	if (strncmp(argument, "seconds=", 8) == 0) {
 		options.seconds = atof(argument + 8);
 		return options.seconds > 0 && options.seconds <= 60;
+	}
+	if (strncmp(argument, "warm=", 5) == 0) {
+		options.warm = atof(argument + 5);
+		return options.warm >= 0 && options.warm <= 60;
 	}
 	if (strncmp(argument, "host=", 5) == 0) {
 		options.host = argument + 5;

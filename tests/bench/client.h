@@ -25,8 +25,8 @@ struct connection {
 };
 
 struct options {
-	long connections, bytes, count, window, port, rate;
-	double seconds;
+	long connections, bytes, count, window, port, rate, stalled;
+	double seconds, warm;
 	const char *host;
 };
 
@@ -75,6 +75,8 @@ void prepare(void);
 void load_bulk(bool is_echo);
 void load_source(void);
 void load_paced(void);
+void load_relay(void);
+void load_members(void);
 void load_udp(void);
 
 #endif

@@ -166,8 +166,9 @@ main(int argc, char **argv)
 		valid = set_option(argv[i]);
 	if (!valid) {
 		fprintf(stderr,
-			"usage: load echo|connect|paced|bulk|sink|source|udp|idle PORT "
-			"[connections=N] [bytes=N] [seconds=S] [count=N] [window=N] [rate=N] [host=A]\n");
+			"usage: load echo|connect|paced|bulk|sink|source|udp|idle|relay|members PORT "
+			"[connections=N] [bytes=N] [seconds=S] [count=N] [window=N] [rate=N] [stalled=N] "
+			"[warm=S] [host=A]\n");
 		return 2;
 	}
 	prepare();
@@ -181,6 +182,10 @@ main(int argc, char **argv)
 		load_source();
 	else if (strcmp(argv[1], "paced") == 0)
 		load_paced();
+	else if (strcmp(argv[1], "relay") == 0)
+		load_relay();
+	else if (strcmp(argv[1], "members") == 0)
+		load_members();
 	else if (strcmp(argv[1], "udp") == 0)
 		load_udp();
 	else if (strcmp(argv[1], "idle") == 0)

@@ -18,6 +18,7 @@
 enum { BUFFER = 64 * 1024, BACKLOG = 4096, ACCEPTS_A_TURN = 64, EVENTS_A_TURN = 64 };
 
 struct connection {
+	struct connection *next, **link; /* relay */
 	int fd;
 	uint32_t watched;
 	size_t unsent; /* of the bytes in pending, from offset on */
@@ -29,6 +30,8 @@ struct connection {
 typedef bool serve_fn(struct connection *connection, uint32_t events);
 
 static int epoll;
+static struct connection *all; /* relay: those who get what one of them sends */
+static unsigned waiting;       /* relay: those of them who have unsent bytes */
 static bool everywhere; /* at every address of the loopback, so that one loop can be many upstreams */
 static char buffer[BUFFER];
 
@@ -119,6 +122,67 @@ serve_source(struct connection *connection, uint32_t events)
 	return n >= 0 || errno == EAGAIN || errno == EINTR;
 }
 
+/* Nobody is read while somebody has unsent bytes: the least that keeps memory bounded. */
+static bool
+serve_relay(struct connection *connection, uint32_t events)
+{
+	ssize_t n;
+
+	(void)events;
+	if (connection->unsent > 0) {
+		if (!flush(connection))
+			return false;
+		waiting -= connection->unsent == 0;
+		for (struct connection *c = all; waiting == 0 && c != NULL; c = c->next)
+			watch(c, EPOLLIN);
+		return true;
+	}
+	if (waiting > 0) {
+		watch(connection, EPOLLRDHUP);
+		return (events & (EPOLLRDHUP | EPOLLHUP)) == 0;
+	}
+	n = recv(connection->fd, buffer, sizeof buffer, 0);
+	if (n <= 0)
+		return n < 0 && (errno == EAGAIN || errno == EINTR);
+	for (struct connection *other = all; other != NULL; other = other->next) {
+		if (other == connection)
+			continue;
+		ssize_t sent = send(other->fd, buffer, (size_t)n, MSG_NOSIGNAL);
+		if (sent == n)
+			continue;
+		other->unsent = (size_t)(n - (sent > 0 ? sent : 0));
+		other->offset = 0;
+		other->pending = malloc(other->unsent);
+		if (other->pending == NULL)
+			die("malloc");
+		memcpy(other->pending, buffer + n - other->unsent, other->unsent);
+		watch(other, EPOLLOUT);
+		waiting++;
+	}
+	return true;
+}
+
+static void
+join(struct connection *connection)
+{
+	connection->next = all;
+	connection->link = &all;
+	if (all != NULL)
+		all->link = &connection->next;
+	all = connection;
+}
+
+static void
+leave(struct connection *connection)
+{
+	*connection->link = connection->next;
+	if (connection->next != NULL)
+		connection->next->link = connection->link;
+	waiting -= connection->unsent > 0;
+	for (struct connection *c = all; waiting == 0 && c != NULL; c = c->next)
+		watch(c, EPOLLIN);
+}
+
 static int
 bound_socket(int type, int port)
 {
@@ -144,7 +208,7 @@ bound_socket(int type, int port)
 }
 
 static void
-accept_some(int listening, bool writes_first)
+accept_some(int listening, serve_fn *serve)
 {
 	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
 		int fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -154,7 +218,9 @@ accept_some(int listening, bool writes_first)
 		if (connection == NULL)
 			die("calloc");
 		connection->fd = fd;
-		watch(connection, writes_first ? EPOLLOUT : EPOLLIN);
+		if (serve == serve_relay)
+			join(connection);
+		watch(connection, serve == serve_source ? EPOLLOUT : EPOLLIN);
 	}
 }
 
@@ -173,8 +239,10 @@ run_streams(int port, serve_fn *serve)
 		for (int i = 0; i < n; i++) {
 			struct connection *connection = events[i].data.ptr;
 			if (connection == &listening) {
-				accept_some(listening.fd, serve == serve_source);
+				accept_some(listening.fd, serve);
 			} else if (!serve(connection, events[i].events)) {
+				if (serve == serve_relay)
+					leave(connection);
 				close(connection->fd);
 				free(connection->pending);
 				free(connection);
@@ -214,7 +282,7 @@ main(int argc, char **argv)
 
 	everywhere = argc == 4 && strcmp(argv[3], "everywhere") == 0;
 	if (argc != (everywhere ? 4 : 3)) {
-		fprintf(stderr, "usage: rawloop echo|discard|source|udp PORT [everywhere]\n");
+		fprintf(stderr, "usage: rawloop echo|discard|source|relay|udp PORT [everywhere]\n");
 		return 2;
 	}
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -230,6 +298,8 @@ main(int argc, char **argv)
 		run_streams(port, serve_echo);
 	else if (strcmp(argv[1], "discard") == 0)
 		run_streams(port, serve_discard);
+	else if (strcmp(argv[1], "relay") == 0)
+		run_streams(port, serve_relay);
 	else if (strcmp(argv[1], "source") == 0)
 		run_streams(port, serve_source);
 	fprintf(stderr, "rawloop: unknown work \"%s\"\n", argv[1]);

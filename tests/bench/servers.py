@@ -45,8 +45,8 @@ def free_port(kind=socket.SOCK_STREAM):
         return probe.getsockname()[1]
 
 
-# One command line a server, with the configuration its users would write. Kinds are services, "udp" for
-# the echo of datagrams, "proxy" and "proxy-udp"; "proxy-many" has MANY_UPSTREAMS addresses to proxy to.
+# One command line a server, with the configuration its users would write. Kinds are services, "relay" among
+# them, "udp" for the echo of datagrams, "proxy" and "proxy-udp"; "proxy-many" has MANY_UPSTREAMS addresses to proxy to.
 
 
 def twined_command(bench, kind, port, upstream):
@@ -138,12 +138,18 @@ def xinetd_command(bench, kind, port, _upstream):
             "-pidfile", str(bench.folder / f"xinetd-{port}.pid")]
 
 
+def ncat_command(_bench, kind, port, _upstream):
+    if kind != "relay" or not shutil.which("ncat"):
+        return None
+    return ["ncat", "--broker", "--max-conns", "2000", "--listen", "127.0.0.1", str(port)]
+
+
 def twisted_command(bench, kind, port, upstream):
     try:
         import twisted  # noqa: F401
     except ImportError:
         return None
-    if kind == "chargen":
+    if kind in ("chargen", "relay"):
         return None
     script = bench.write("twisted_server.py", TWISTED)
     return [sys.executable, script, kind, str(port), str(upstream)]
@@ -151,7 +157,7 @@ def twisted_command(bench, kind, port, upstream):
 
 COMMANDS = {"twined": twined_command, "raw": raw_command, "haproxy": haproxy_command,
             "nginx": nginx_command, "socat": socat_command, "xinetd": xinetd_command,
-            "twisted": twisted_command}
+            "twisted": twisted_command, "ncat": ncat_command}
 
 
 class Server:

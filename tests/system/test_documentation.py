@@ -225,10 +225,11 @@ def test_the_readme_has_its_two_lines():
         assert lines.count(f"    {line}") == 1, line
 
 
-def test_the_example_of_the_readme_is_valid(directory):
+def test_the_examples_of_the_readme_are_valid(directory):
     blocks = re.findall(r"^```ini\n(.*?)^```$", source("README.md"), re.M | re.S)
-    assert len(blocks) == 1
-    check_ini(directory, blocks[0])
+    assert len(blocks) == source("README.md").count("```ini") >= 2
+    for block in blocks:
+        check_ini(directory, block)
 
 
 def test_the_readme_shows_the_echo_that_is_built():

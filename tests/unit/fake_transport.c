@@ -20,6 +20,7 @@ struct transport {
 	size_t room;
 	unsigned sends;
 	bool want_drained, paused, read_ended, write_ended, lost, aborted;
+	uint64_t progress_ms;		/* when the socket last took something */
 	enum reason reason;
 	int64_t idle_timeout_ms;
 	union peer_address peer;
@@ -36,6 +37,8 @@ struct datagram {
 
 static size_t first_room = SIZE_MAX;
 static struct deferred *deferred_first;
+static uint64_t clock_ms = 1000000;
+static struct wheel_link *deadline_first;
 
 static void
 must(bool holds, const char *what)
@@ -64,22 +67,31 @@ socket_take(struct transport *transport, const void *bytes, size_t length)
 {
 	size_t taken = length < transport->room ? length : transport->room;
 	bytes_add(&transport->sent, bytes, taken);
+	if (taken > 0)
+		transport->progress_ms = clock_ms;
 	if (transport->room != SIZE_MAX)
 		transport->room -= taken;
 	return taken;
 }
 
-static bool
-can_write(const struct transport *transport)
+bool
+transport_can_write(const struct transport *transport)
 {
 	return !transport->write_ended && !transport->lost;
+}
+
+bool
+transport_is_still(struct transport *transport, int64_t ms)
+{
+	return (transport->want_drained || transport->pending.length > 0)
+	       && clock_ms - transport->progress_ms >= (uint64_t)ms;
 }
 
 void
 transport_write(struct transport *transport, const void *bytes, size_t length)
 {
 	size_t taken = 0;
-	if (!can_write(transport) || length == 0)
+	if (!transport_can_write(transport) || length == 0)
 		return;
 	if (transport->pending.length == 0) {
 		transport->sends++;
@@ -93,7 +105,7 @@ transport_offer(struct transport *transport, const struct iovec *pieces, int cou
 {
 	size_t offered = 0, taken = 0;
 	must(count >= 0 && count <= 1024, "an offer of more than IOV_MAX pieces");
-	if (!can_write(transport) || transport->pending.length != 0)
+	if (!transport_can_write(transport) || transport->pending.length != 0)
 		return 0;
 	transport->sends++;
 	for (int i = 0; i < count; i++) {
@@ -108,7 +120,7 @@ transport_offer(struct transport *transport, const struct iovec *pieces, int cou
 void
 transport_want_drained(struct transport *transport)
 {
-	if (can_write(transport))
+	if (transport_can_write(transport))
 		transport->want_drained = true;
 }
 
@@ -341,6 +353,66 @@ reactor_call_wait(struct reactor *reactor, void (*fn)(void *arg), void *arg)
 	fn(arg);
 }
 
+/* The clock and the deadlines, weak likewise. They are a list in no order, by prev; next says that one is set. */
+__attribute__((weak)) uint64_t
+reactor_now_ms(void)
+{
+	return clock_ms;
+}
+
+__attribute__((weak)) void
+reactor_unset_deadline(struct reactor *reactor, struct deadline *deadline)
+{
+	struct wheel_link **at = &deadline_first, *link = &deadline->timer.link;
+	(void)reactor;
+	if (link->next == NULL)
+		return;
+	while (*at != link)
+		at = &(*at)->prev;
+	*at = link->prev;
+	*link = (struct wheel_link){ 0 };
+}
+
+__attribute__((weak)) void
+reactor_set_deadline(struct reactor *reactor, struct deadline *deadline, uint64_t at_ms)
+{
+	reactor_unset_deadline(reactor, deadline);
+	deadline->timer.deadline_ms = at_ms;
+	deadline->timer.link.next = &deadline->timer.link;
+	deadline->timer.link.prev = deadline_first;
+	deadline_first = &deadline->timer.link;
+}
+
+/* The deadline that is reached first, if that is by now. */
+static struct deadline *
+deadline_due(uint64_t now_ms)
+{
+	struct deadline *due = NULL;
+	for (struct wheel_link *link = deadline_first; link != NULL; link = link->prev) {
+		struct deadline *deadline = (struct deadline *)link;
+		if (deadline->timer.deadline_ms <= now_ms
+		    && (due == NULL || deadline->timer.deadline_ms < due->timer.deadline_ms))
+			due = deadline;
+	}
+	return due;
+}
+
+void
+fake_pass(uint64_t ms)
+{
+	uint64_t end_ms = clock_ms + ms;
+	struct deadline *due;
+	fake_turn();
+	while ((due = deadline_due(end_ms)) != NULL) {
+		if (due->timer.deadline_ms > clock_ms)
+			clock_ms = due->timer.deadline_ms;
+		reactor_unset_deadline(NULL, due);
+		due->fn(due->arg);
+		fake_turn();
+	}
+	clock_ms = end_ms;
+}
+
 void
 fake_turn(void)
 {
@@ -420,7 +492,7 @@ fake_drain(struct transport *transport, size_t room)
 	}
 	transport->pending.length = 0;
 	transport->want_drained = false;
-	if (can_write(transport) && protocol->drained != NULL)
+	if (transport_can_write(transport) && protocol->drained != NULL)
 		protocol->drained(transport);
 }
 
@@ -527,6 +599,14 @@ datagram_factory(const struct datagram *datagram)
 	return datagram->factory;
 }
 
+const union peer_address *
+datagram_peer(const struct datagram *datagram)
+{
+	static const union peer_address peer = { .in = { .sin_family = AF_INET } };
+	(void)datagram;
+	return &peer;
+}
+
 const char *
 datagram_peer_text(const struct datagram *datagram)
 {
@@ -574,14 +654,21 @@ setting_parse(const struct option *row, void *settings, const char *text)
 				number = i;
 	} else if (row->type == OPTION_BOOL) {
 		number = strcmp(text, "yes") == 0 ? 1 : strcmp(text, "no") == 0 ? 0 : -1;
+	} else if ((row->flags & OPTION_MAY_NONE) && strcmp(text, "none") == 0) {
+		number = 0;
 	} else {
 		char *end;
 		number = strtoll(text, &end, 10);
 		number *= *end == 'K' ? 1024 : *end == 'M' ? 1024 * 1024 : 1;
+		if (row->type == OPTION_DURATION)
+			number *= strcmp(end, "s") == 0 ? 1000 : 1;
 		must(number >= row->min && number <= row->max, row->help);
 	}
 	must(number >= 0, row->name);
-	memcpy(field, &number, sizeof number);
+	if (row->type == OPTION_RATE)
+		*(struct rate *)field = (struct rate){ .count = number, .period_ms = 1000 };	/* N/s */
+	else
+		memcpy(field, &number, sizeof number);
 }
 
 static void
@@ -656,7 +743,7 @@ fake_factory(const struct protocol *protocol, ...)
 	if (protocol->settings_check != NULL)
 		protocol->settings_check(owner->settings, &(struct address_list){ 0 }, sentence_fail, NULL);
 	struct factory *factory =
-		factory_new(protocol, protocol->name, owner->settings, owner, owner_release);
+		factory_new(protocol, protocol->name, owner->settings, NULL, owner, owner_release);
 	must(factory != NULL, "factory_new");
 	return factory;
 }

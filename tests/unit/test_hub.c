@@ -9,19 +9,21 @@
 #include <cmocka.h>
 
 #include "fake_transport.h"
+#include "protocols/filter.h"
 #include "protocols/hub.h"
+#include "protocols/hub_ring.h"
 
-enum { RING = 4096, RING_LINES = 128, LINE_LONGEST = RING / 2 };
+enum { RING = 4096, LINE_LONGEST = RING / 2 };
 
 /* The least protocol that is a member of a hub; the hub is the test's. */
 static struct hub *hub;
-static const struct hub_policy *join_policy;
-static uint64_t join_history;
+static struct hub_policy *join_policy;
+static struct hub_history join_history;
 
 static void
 member_made(struct transport *transport)
 {
-	hub_join(hub, transport_state(transport), transport, join_policy, join_history);
+	hub_join(hub, transport_state(transport), transport, join_policy, &join_history);
 }
 
 static void
@@ -52,17 +54,17 @@ notice_write(const struct hub_policy *policy, uint64_t n, char *to, size_t size)
 	return (size_t)snprintf(to, size, "# %llu\n", (unsigned long long)n);
 }
 
-static const struct hub_policy plain = { .receives = true, .drop_notice = notice_write };
-static const struct hub_policy with_loopback = { .receives = true, .loopback = true,
-						 .drop_notice = notice_write };
-static const struct hub_policy silent = { .receives = false };
-static const struct hub_policy impatient = { .receives = true, .on_slow = ON_SLOW_CLOSE };
+static struct hub_policy plain = { .receives = true, .drop_notice = notice_write };
+static struct hub_policy with_loopback = { .receives = true, .loopback = true, .drop_notice = notice_write };
+static struct hub_policy silent = { .receives = false };
+static struct hub_policy impatient = { .receives = true, .on_slow = ON_SLOW_CLOSE };
+static struct hub_policy with_crlf = { .receives = true, .crlf = true, .drop_notice = notice_write };
 
 static struct transport *
-join(struct factory *factory, const struct hub_policy *policy, uint64_t history, size_t room)
+join(struct factory *factory, struct hub_policy *policy, uint64_t history, size_t room)
 {
 	join_policy = policy;
-	join_history = history;
+	join_history.lines = history;
 	fake_set_first_room(room);
 	struct transport *transport = fake_open(factory);
 	fake_set_first_room(SIZE_MAX);
@@ -70,10 +72,23 @@ join(struct factory *factory, const struct hub_policy *policy, uint64_t history,
 }
 
 static void
+publish_bytes(struct transport *sender, const char *prefix, const char *text, size_t length)
+{
+	const struct hub_text line = {
+		.sender = sender != NULL ? transport_state(sender) : NULL,
+		.prefix = prefix,
+		.prefix_length = strlen(prefix),
+		.text = text,
+		.length = length,
+	};
+	assert_true(hub_publish(hub, &line));
+}
+
+/* A text that ends in LF. */
+static void
 publish(struct transport *sender, const char *text)
 {
-	const struct iovec piece = { .iov_base = (void *)text, .iov_len = strlen(text) };
-	hub_publish(hub, sender != NULL ? transport_state(sender) : NULL, &piece, 1);
+	publish_bytes(sender, "", text, strlen(text) - 1);
 }
 
 #define assert_got(transport, text) assert_got_at(transport, text, __LINE__)
@@ -97,6 +112,7 @@ static int
 setup(void **state)
 {
 	hub = hub_new(RING);
+	join_history = (struct hub_history){ 0 };
 	*state = fake_factory(&member_protocol, NULL);
 	return 0;
 }
@@ -293,9 +309,11 @@ stalled_members_cost_nothing(void **state)
 	for (int i = 0; i < STALLED; i++) {
 		/* The first line, the second, the rest of one when it was overwritten. */
 		assert_in_range(fake_sends(stalled[i]), 1, 3);
-		assert_in_range(transport_pending(stalled[i]), 0, 100);
+		assert_int_equal(transport_pending(stalled[i]), 0);
 		fake_close(stalled[i], REASON_WRITE_TIMEOUT);
 	}
+	/* What they did not get is counted although they will never ask for it. */
+	assert_in_range(hub_count(hub).dropped, STALLED * 955, STALLED * 960);
 	fake_sent(quick, &length);
 	assert_int_equal(length, 100000);
 	fake_close(quick, REASON_PEER_CLOSED);
@@ -347,17 +365,335 @@ the_hub_outlives_what_is_deferred(void **state)
 	/* teardown frees the hub before the turn ends */
 }
 
+static void
+crlf_is_of_whoever_gets_it(void **state)
+{
+	struct transport *lf = join(*state, &plain, 0, SIZE_MAX);
+	for (size_t room = 0; room < 16; room++) {
+		struct transport *crlf = join(*state, &with_crlf, 0, room);
+		publish(NULL, "one\n");
+		publish(crlf, "own\n");
+		publish(NULL, "\n");
+		publish(NULL, "two\n");
+		fake_turn();
+		for (size_t more = 0; more < 12; more++)
+			fake_drain(crlf, 1);
+		assert_got(crlf, "one\r\n\r\ntwo\r\n");
+		assert_got(lf, "one\nown\n\ntwo\n");
+		fake_forget_sent(lf);
+		fake_close(crlf, REASON_PEER_CLOSED);
+	}
+	fake_close(lf, REASON_PEER_CLOSED);
+}
+
+/* Cut at every place, the line it has begun with comes whole when that is overwritten. */
+static void
+crlf_of_a_line_that_is_overwritten(void **state)
+{
+	for (size_t room = 1; room < 6; room++) {
+		struct transport *slow = join(*state, &with_crlf, 0, room);
+		size_t length;
+		publish(NULL, "one\n");
+		for (int i = 0; i < 5000; i++)
+			publish(NULL, "x\n");
+		fake_turn();
+		fake_drain(slow, 5 - room + 6);
+		const char *sent = (const char *)fake_sent(slow, &length);
+		assert_true(length >= 5);
+		assert_memory_equal(sent, "one\r\n", 5);
+		if (length > 5)
+			assert_int_equal(sent[5], '#');
+		fake_close(slow, REASON_PEER_CLOSED);
+	}
+}
+
+static struct hub_policy
+filtered(const char *rules, struct filter **filter)
+{
+	assert_null(filter_parse(rules, filter));
+	return (struct hub_policy){ .receives = true, .filter = *filter, .drop_notice = notice_write };
+}
+
+static void
+a_filter_is_of_whoever_gets_it(void **state)
+{
+	struct filter *filter;
+	struct hub_policy numbers = filtered("/^[0-9]+$/", &filter);
+	publish_bytes(NULL, "p ", "1", 1);
+	publish_bytes(NULL, "p ", "one", 3);
+	publish(NULL, "2\n");
+	struct transport *a = join(*state, &numbers, 2, SIZE_MAX);
+	struct transport *b = join(*state, &numbers, 9, SIZE_MAX);
+	struct transport *all = join(*state, &plain, 9, SIZE_MAX);
+	assert_got(a, "2\n");
+	assert_got(b, "p 1\n2\n");
+	publish(NULL, "two\n");
+	publish_bytes(NULL, "3", "three", 5);
+	publish_bytes(NULL, "three ", "3", 1);
+	fake_turn();
+	assert_got(a, "2\nthree 3\n");
+	assert_got(all, "p 1\np one\n2\ntwo\n3three\nthree 3\n");
+	fake_close(a, REASON_PEER_CLOSED);
+	fake_close(b, REASON_PEER_CLOSED);
+	fake_close(all, REASON_PEER_CLOSED);
+	filter_free(filter);
+}
+
+/* Lines of all ages from one in which there were none to now. */
+static void
+history_may_have_an_age(void **state)
+{
+	static const char *const expected[] = { "", "3\n", "2\n3\n", "1\n2\n3\n" };
+	publish(NULL, "1\n");
+	fake_pass(10000);
+	publish(NULL, "2\n");
+	fake_pass(10000);
+	publish(NULL, "3\n");
+	fake_pass(5000);
+	for (int i = 0; i < 4; i++) {
+		join_history.age_ms = 10000 * i + (i == 0);
+		struct transport *a = join(*state, &plain, 100, SIZE_MAX);
+		assert_got(a, expected[i]);
+		fake_close(a, REASON_PEER_CLOSED);
+		struct transport *b = join(*state, &plain, 1, SIZE_MAX);
+		assert_got(b, i == 0 ? "" : "3\n");
+		fake_close(b, REASON_PEER_CLOSED);
+	}
+}
+
+static void
+a_line_that_the_ring_cannot_hold_is_refused(void **state)
+{
+	static char text[RING];
+	struct hub_text line = { .prefix = "", .text = text, .length = LINE_LONGEST - 1 };
+	(void)state;
+	memset(text, 'x', sizeof text);
+	assert_true(hub_publish(hub, &line));
+	line.length++;
+	assert_false(hub_publish(hub, &line));
+	assert_true(hub_resize(hub, ring_new(2 * RING)));
+	assert_true(hub_publish(hub, &line));
+}
+
+static void
+a_hub_that_is_resized_keeps_its_members_and_lines(void **state)
+{
+	struct transport *slow = join(*state, &plain, 0, 50), *quick = join(*state, &plain, 0, SIZE_MAX);
+	uint64_t next;
+	publish_hundreds(NULL, 0, 40);
+	next = hub_next_line(hub);
+	assert_true(hub_resize(hub, ring_new(2 * RING)));
+	assert_int_equal(hub_next_line(hub), next);
+	publish_hundreds(NULL, 40, 80);
+	fake_turn();
+	size_t length;
+	fake_sent(quick, &length);
+	assert_int_equal(length, 8000);
+	assert_true(hub_resize(hub, ring_new(RING)));	/* which has room for 40 of them */
+	struct transport *late = join(*state, &plain, 100, SIZE_MAX);
+	fake_sent(late, &length);
+	assert_int_equal(length, 4000);
+	fake_drain(slow, SIZE_MAX);
+	assert_int_equal(dropped(slow), 39);
+	publish(slow, "after\n");
+	fake_turn();
+	fake_sent(quick, &length);
+	assert_int_equal(length, 8006);
+	fake_close(slow, REASON_PEER_CLOSED);
+	fake_close(quick, REASON_PEER_CLOSED);
+	fake_close(late, REASON_PEER_CLOSED);
+}
+
+/* A publisher of its own accord: publishes as long as there is room, and then waits. */
+struct pump {
+	struct hub_waiter waiter;	/* first */
+	struct transport *transport;
+	unsigned published, most;
+};
+
+static void
+pump_go_on(struct hub_waiter *waiter)
+{
+	struct pump *pump = (struct pump *)waiter;
+	while (pump->published < pump->most && hub_has_room(hub, 100)) {
+		publish_hundreds(pump->transport, pump->published, pump->published + 1);
+		pump->published++;
+	}
+	if (pump->published < pump->most)
+		hub_wait(hub, waiter);
+}
+
+static struct pump *
+pump_start(struct pump *pump, struct transport *transport, unsigned most)
+{
+	*pump = (struct pump){
+		.waiter = { .member = transport_state(transport), .length = 100, .go_on = pump_go_on },
+		.transport = transport,
+		.most = most,
+	};
+	pump_go_on(&pump->waiter);
+	fake_turn();
+	return pump;
+}
+
+static void
+a_publisher_waits_for_a_member_that_reads(void **state)
+{
+	struct transport *sender = join(*state, &silent, 0, SIZE_MAX);
+	struct transport *reader = join(*state, &plain, 0, 0);
+	struct pump pump;
+	size_t length;
+	pump_start(&pump, sender, 1000);
+	assert_int_equal(pump.published, 40);
+	/* It is the only one: nobody is held up. */
+	for (int i = 0; i < 2000 && pump.published < 1000; i++) {
+		fake_pass(100);
+		fake_drain(reader, 60);
+		fake_turn();
+	}
+	assert_int_equal(pump.published, 1000);
+	fake_drain(reader, SIZE_MAX);
+	fake_turn();
+	fake_sent(reader, &length);
+	assert_int_equal(length, 100000);
+	assert_int_equal(dropped(reader), 0);
+	fake_close(sender, REASON_PEER_CLOSED);
+	fake_close(reader, REASON_PEER_CLOSED);
+}
+
+static void
+a_publisher_waits_for_one_that_has_stalled_but_a_moment(void **state)
+{
+	struct transport *sender = join(*state, &silent, 0, SIZE_MAX);
+	struct transport *stalled = join(*state, &plain, 0, 0), *quick = join(*state, &plain, 0, SIZE_MAX);
+	struct pump pump;
+	size_t length;
+	pump_start(&pump, sender, 1000);
+	fake_pass(60);
+	assert_int_equal(pump.published, 40);
+	fake_pass(900);
+	assert_int_equal(pump.published, 1000);
+	assert_int_equal(hub_count(hub).slow, 1);
+	fake_sent(quick, &length);
+	assert_int_equal(length, 100000);
+	/* It is waited for again as soon as it has everything and some credit. */
+	fake_drain(stalled, SIZE_MAX);
+	assert_true(dropped(stalled) > 900);
+	assert_int_equal(hub_count(hub).dropped, dropped(stalled));
+	fake_pass(1000);
+	pump_start(&pump, sender, 1);
+	assert_int_equal(hub_count(hub).slow, 0);
+	fake_close(sender, REASON_PEER_CLOSED);
+	fake_close(stalled, REASON_PEER_CLOSED);
+	fake_close(quick, REASON_PEER_CLOSED);
+}
+
+/* One that reads all the time, but at a tenth of what is published: it costs a twentieth of the time. */
+static void
+a_steadily_slow_member_holds_the_others_up_a_twentieth_of_the_time(void **state)
+{
+	enum { STEP_MS = 40, STEPS = 3000, A_STEP = 10 };
+	struct transport *sender = join(*state, &silent, 0, SIZE_MAX);
+	struct transport *slow = join(*state, &plain, 0, 100), *quick = join(*state, &plain, 0, SIZE_MAX);
+	struct pump pump;
+	unsigned held = 0;
+	pump_start(&pump, sender, 0);
+	for (unsigned i = 0; i < STEPS; i++) {
+		if (pump.waiter.link == NULL) {
+			pump.most += A_STEP;
+			pump_go_on(&pump.waiter);
+		}
+		fake_pass(STEP_MS);
+		held += pump.waiter.link != NULL;
+		fake_drain(slow, 100);
+	}
+	assert_in_range(held * STEP_MS, 100, 500 + STEPS * STEP_MS / 20 + 100);
+	assert_int_equal(dropped(quick), 0);
+	assert_true(dropped(slow) > 0);
+	hub_unwait(hub, &pump.waiter);
+	fake_close(sender, REASON_PEER_CLOSED);
+	fake_close(slow, REASON_PEER_CLOSED);
+	fake_close(quick, REASON_PEER_CLOSED);
+}
+
+/* Where all are behind, it is the publisher that is fast: nobody loses anything. */
+static void
+members_that_are_all_behind_are_waited_for(void **state)
+{
+	enum { READERS = 8 };
+	struct transport *sender = join(*state, &silent, 0, SIZE_MAX), *readers[READERS];
+	struct pump pump;
+	size_t length;
+	for (int i = 0; i < READERS; i++)
+		readers[i] = join(*state, &plain, 0, 0);
+	pump_start(&pump, sender, 500);
+	for (int i = 0; i < 3000 && pump.published < 500; i++) {
+		fake_pass(50);
+		fake_drain(readers[i % READERS], 100 * (1 + (unsigned)i % 3));
+	}
+	assert_int_equal(pump.published, 500);
+	for (int i = 0; i < READERS; i++) {
+		fake_drain(readers[i], SIZE_MAX);
+		fake_sent(readers[i], &length);
+		assert_int_equal(length, 50000);
+		fake_close(readers[i], REASON_PEER_CLOSED);
+	}
+	fake_close(sender, REASON_PEER_CLOSED);
+}
+
+/* Each would read only once it has sent everything. */
+static void
+publishers_that_do_not_read_do_not_wait_for_each_other_for_ever(void **state)
+{
+	struct transport *a = join(*state, &plain, 0, 0), *b = join(*state, &plain, 0, 0);
+	struct pump pump_a, pump_b;
+	pump_start(&pump_a, a, 200);
+	pump_start(&pump_b, b, 200);
+	assert_true(pump_a.published < 200);
+	fake_pass(3000);
+	assert_int_equal(pump_a.published, 200);
+	fake_drain(a, SIZE_MAX);
+	fake_turn();
+	assert_int_equal(pump_b.published, 200);
+	fake_close(a, REASON_PEER_CLOSED);
+	fake_close(b, REASON_PEER_CLOSED);
+}
+
+static void
+who_goes_is_not_waited_for(void **state)
+{
+	struct transport *sender = join(*state, &silent, 0, SIZE_MAX), *reader = join(*state, &plain, 0, 0);
+	struct transport *other = join(*state, &plain, 0, 0);
+	struct pump pump;
+	pump_start(&pump, sender, 60);
+	assert_int_equal(pump.published, 40);
+	transport_lose(reader, REASON_IDLE_TIMEOUT);
+	fake_drain(other, SIZE_MAX);
+	fake_turn();
+	assert_int_equal(pump.published, 60);
+	pump_start(&pump, sender, 100);
+	fake_close(reader, REASON_IDLE_TIMEOUT);
+	fake_turn();
+	assert_int_equal(pump.published, 100);
+	fake_close(other, REASON_PEER_CLOSED);
+	fake_close(sender, REASON_PEER_CLOSED);
+}
+
 /*
- * Random operations against what must hold: a stream is whole lines, growing numbers, none of the member's
- * own, nothing missing but what a notice in that place counts; and what is missing had to be.
+ * Random operations against what must hold: a stream is whole lines, growing numbers, none that is not for the
+ * member, nothing missing but what a notice in that place counts; and what is missing had to be. Polite
+ * publishers publish only where there is room: then nothing is missing at all, unless the ring has shrunk.
  */
-enum { LINES = 1000000, MEMBERS = 10, SPARE = LINE_LONGEST + 64 };
+enum { MEMBERS = 10, SPARE = LINE_LONGEST + 64 };
 
 static struct {
 	uint32_t sender;
 	uint64_t begin;		/* of its bytes, counted from the first line's */
 } *published;			/* by number */
-static uint64_t published_next, published_bytes;
+static uint64_t published_next, published_bytes, published_first, steps;
+static size_t ring_size;
+static bool polite;
+static struct hub_policy even = { .receives = true, .drop_notice = notice_write };
 
 struct model_member {
 	struct transport *transport;
@@ -366,14 +702,23 @@ struct model_member {
 	uint64_t told;			/* by notices */
 	uint64_t notice;		/* those since the last line */
 	bool unlimited;
+	bool may_lose;
 	char rest[SPARE];		/* a line that has come in part */
 	size_t rest_length;
 };
 
+static const char *
+model_prefix(uint64_t number)
+{
+	return number % 3 == 0 ? "@@" : "";
+}
+
+/* What is sent for a line, with its prefix and LF. */
 static size_t
 model_line(uint64_t number, uint32_t sender, size_t length, char line[static LINE_LONGEST])
 {
-	size_t written = (size_t)sprintf(line, "%llu %u ", (unsigned long long)number, sender);
+	size_t written = (size_t)sprintf(line, "%s%llu %u ", model_prefix(number), (unsigned long long)number,
+					 sender);
 	while (written + 1 < length)
 		line[written++] = (char)('a' + number % 26);
 	line[written] = '\n';
@@ -383,7 +728,9 @@ model_line(uint64_t number, uint32_t sender, size_t length, char line[static LIN
 static bool
 model_skips(const struct model_member *model, uint64_t number)
 {
-	return published[number].sender == model->member->id && !model->member->policy->loopback;
+	const struct hub_policy *policy = model->member->policy;
+	return (published[number].sender == model->member->id && !policy->loopback)
+	       || (policy == &even && number % 2 != 0);
 }
 
 /* How many of the lines are not skipped. */
@@ -396,14 +743,14 @@ model_count(const struct model_member *model, uint64_t from, uint64_t to)
 	return count;
 }
 
-static uint64_t
-model_oldest(void)
+/* Gives up what does not fit with so much more. */
+static void
+model_make_room(size_t length, size_t lines)
 {
-	uint64_t oldest = published_next;
-	while (oldest > 1 && published_bytes - published[oldest - 1].begin <= RING
-	       && published_next - (oldest - 1) <= RING_LINES)
-		oldest--;
-	return oldest;
+	while (published_first < published_next
+	       && (published_bytes - published[published_first].begin + length > ring_size
+		   || published_next - published_first + lines > ring_size / RING_LINE_BYTES))
+		published_first++;
 }
 
 static void
@@ -417,12 +764,16 @@ model_take_line(struct model_member *model, const char *line, size_t length)
 		model->told += n;
 		return;
 	}
-	uint64_t number = strtoull(line, NULL, 10);
+	uint64_t number = strtoull(line + strspn(line, "@"), NULL, 10);
 	assert_in_range(number, model->next, published_next - 1);
 	assert_false(model_skips(model, number));
+	if (model->member->policy->crlf) {
+		assert_int_equal(line[length - 2], '\r');
+		length--;
+	}
 	size_t expected_length = model_line(number, published[number].sender, length, expected);
 	assert_int_equal(length, expected_length);
-	assert_memory_equal(line, expected, length);
+	assert_memory_equal(line, expected, length - 1);
 	assert_int_equal(model_count(model, model->next, number), model->notice);
 	model->notice = 0;
 	model->next = number + 1;
@@ -447,11 +798,11 @@ model_take(struct model_member *model)
 static void
 model_join(struct model_member *model, struct factory *factory)
 {
-	static const struct hub_policy *const policies[] = { &plain, &plain, &with_loopback, &silent };
-	uint64_t history = random() % 3 ? 0 : (uint64_t)random() % 200, oldest = model_oldest();
-	*model = (struct model_member){ .unlimited = random() % 4 == 0 };
-	model->next = published_next - oldest < history ? oldest : published_next - history;
-	model->transport = join(factory, policies[random() % 4], history,
+	static struct hub_policy *const policies[] = { &plain, &with_crlf, &with_loopback, &silent, &even };
+	uint64_t history = random() % 3 ? 0 : (uint64_t)random() % 200;
+	*model = (struct model_member){ .unlimited = random() % 4 == 0, .may_lose = !polite };
+	model->next = published_next - published_first < history ? published_first : published_next - history;
+	model->transport = join(factory, policies[random() % 5], history,
 				model->unlimited ? SIZE_MAX : (size_t)random() % 5000);
 	model->member = transport_state(model->transport);
 }
@@ -469,7 +820,7 @@ model_leave(struct model_member *model)
 	assert_int_equal(model->told, model->member->dropped);
 	if (model->member->policy->receives)
 		assert_int_equal(model_count(model, model->next, published_next), model->notice);
-	if (model->unlimited)
+	if (model->unlimited || !model->may_lose)
 		assert_int_equal(model->told, 0);
 	fake_close(model->transport, REASON_PEER_CLOSED);
 	model->transport = NULL;
@@ -479,52 +830,72 @@ static void
 model_publish(struct model_member *sender)
 {
 	char line[LINE_LONGEST];
+	const char *prefix = model_prefix(published_next);
 	uint32_t id = sender != NULL ? sender->member->id : 0;
 	long kind = published_next / 2000 % 4 == 0 ? 15 : random() % 16;	/* short ones only, at times */
-	size_t length = 12 + (size_t)random() % (kind == 0 ? LINE_LONGEST - 11 : kind < 6 ? 200 : 8);
+	size_t length = 20 + (size_t)random() % (kind == 0 ? LINE_LONGEST - 19 : kind < 6 ? 200 : 8);
 	length = model_line(published_next, id, length, line);
+	if (published_next == steps || (polite && !hub_has_room(hub, length)))
+		return;
+	/* Its section's filter comes before the hub. */
+	if (sender != NULL && sender->member->policy == &even && published_next % 2 != 0)
+		return;
+	model_make_room(length, 1);
 	published[published_next].sender = id;
 	published[published_next].begin = published_bytes;
-	size_t cut = (size_t)random() % (length + 1);
-	const struct iovec pieces[] = { { line, cut }, { line + cut, length - cut } };
 	assert_int_equal(hub_next_line(hub), published_next);
 	published_next++;
 	published_bytes += length;
-	hub_publish(hub, sender != NULL ? sender->member : NULL, pieces, 2);
+	const struct hub_text text = {
+		.sender = sender != NULL ? sender->member : NULL,
+		.policy = sender != NULL ? sender->member->policy : NULL,
+		.prefix = prefix,
+		.prefix_length = strlen(prefix),
+		.text = line + strlen(prefix),
+		.length = length - strlen(prefix) - 1,
+	};
+	assert_true(hub_publish(hub, &text));
 }
 
 static void
 model_drain(struct model_member *model)
 {
 	static const size_t rooms[] = { 0, 1, 7, 100, 1000, 5000, 20000 };
-	bool fallen = model->member->place == HUB_FALLEN && transport_pending(model->transport) == 0;
-	uint64_t line = model->member->line, before = model->member->dropped, oldest = model_oldest();
+	bool fallen = model->member->place == HUB_FALLEN && model->member->rest == NULL
+		      && transport_pending(model->transport) == 0;
+	uint64_t line = model->member->line, before = model->member->dropped;
 	size_t room = rooms[random() % 7];
 	if (model->unlimited)
 		return;
 	fake_drain(model->transport, room);
 	if (fallen && room > 0)
-		assert_int_equal(model->member->dropped - before, model_count(model, line, oldest));
+		assert_int_equal(model->member->dropped - before,
+				 model_count(model, line, published_first));
 	else if (!fallen && room > 0 && model->member->place == HUB_STUCK)
-		assert_true(model->member->line >= oldest);
+		assert_true(model->member->line >= published_first);
 }
 
 static void
-holds_under_random_operations(void **state)
+model_resize(struct model_member models[static MEMBERS])
+{
+	ring_size = (size_t)RING << random() % 3;
+	model_make_room(0, 0);
+	assert_true(hub_resize(hub, ring_new(ring_size)));
+	for (int i = 0; i < MEMBERS; i++)
+		models[i].may_lose = true;
+}
+
+static void
+model_run(struct factory *factory)
 {
 	static struct model_member models[MEMBERS];
-	published = calloc(LINES + 1, sizeof *published);
-	assert_non_null(published);
-	published_next = 1;
-	published_bytes = 0;
 	memset(models, 0, sizeof models);
-	srandom(7);
-	while (published_next < LINES) {
+	while (published_next < steps) {
 		struct model_member *model = &models[random() % MEMBERS];
 		long operation = random() % 1000;
 		if (model->transport == NULL) {
 			if (operation < 100)
-				model_join(model, *state);
+				model_join(model, factory);
 			else if (operation < 600)
 				model_publish(NULL);
 		} else if (operation < 2) {
@@ -532,10 +903,12 @@ holds_under_random_operations(void **state)
 		} else if (operation < 400) {
 			model_publish(model);
 		} else if (operation < 403) {
-			for (long burst = random() % 400; burst > 0 && published_next < LINES; burst--)
+			for (long burst = random() % 400; burst > 0; burst--)
 				model_publish(model);
 		} else if (operation < 700) {
 			model_drain(model);
+		} else if (operation == 700 && random() % 20 == 0) {
+			model_resize(models);
 		} else {
 			fake_turn();
 			model_take(model);
@@ -546,7 +919,37 @@ holds_under_random_operations(void **state)
 	for (int i = 0; i < MEMBERS; i++)
 		if (models[i].transport != NULL)
 			model_leave(&models[i]);
-	free(published);
+}
+
+/* TWINED_STEPS: how many lines are published. */
+static void
+model_begin(bool is_polite)
+{
+	const char *wanted = getenv("TWINED_STEPS");
+	steps = wanted != NULL ? strtoull(wanted, NULL, 10) : 600000;
+	published = calloc(steps + 1, sizeof *published);
+	assert_non_null(published);
+	published_next = published_first = 1;
+	published_bytes = 0;
+	ring_size = RING;
+	polite = is_polite;
+	srandom(7);
+}
+
+static void
+holds_under_random_operations(void **state)
+{
+	struct filter *filter;
+	assert_null(filter_parse("/^[0-9]*[02468] /", &filter));
+	even.filter = filter;
+	for (int is_polite = 0; is_polite < 2; is_polite++) {
+		model_begin(is_polite);
+		model_run(*state);
+		free(published);
+		hub_unref(hub);
+		hub = hub_new(RING);
+	}
+	filter_free(filter);
 }
 
 int
@@ -566,6 +969,18 @@ main(void)
 		HUB_TEST(a_hub_ends_when_all_have_got_everything),
 		HUB_TEST(a_member_that_goes_does_not_hold_up_the_end),
 		HUB_TEST(the_hub_outlives_what_is_deferred),
+		HUB_TEST(crlf_is_of_whoever_gets_it),
+		HUB_TEST(crlf_of_a_line_that_is_overwritten),
+		HUB_TEST(a_filter_is_of_whoever_gets_it),
+		HUB_TEST(history_may_have_an_age),
+		HUB_TEST(a_line_that_the_ring_cannot_hold_is_refused),
+		HUB_TEST(a_hub_that_is_resized_keeps_its_members_and_lines),
+		HUB_TEST(a_publisher_waits_for_a_member_that_reads),
+		HUB_TEST(a_publisher_waits_for_one_that_has_stalled_but_a_moment),
+		HUB_TEST(a_steadily_slow_member_holds_the_others_up_a_twentieth_of_the_time),
+		HUB_TEST(members_that_are_all_behind_are_waited_for),
+		HUB_TEST(publishers_that_do_not_read_do_not_wait_for_each_other_for_ever),
+		HUB_TEST(who_goes_is_not_waited_for),
 		HUB_TEST(holds_under_random_operations),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -159,8 +159,11 @@ line_ends_are_as_asked(void **state)
 	fake_set_room(a, 0);
 	receive(a, "stalls\n");
 	fake_turn();
+	/* Datagrams do not wait. */
+	static uint8_t reply[DATAGRAM_MAX];
+	size_t length;
 	for (int i = 0; i < 10000; i++)
-		receive(a, "x\n");
+		fake_datagram(factory, "x", 1, DATAGRAM_MAX, reply, &length);
 	fake_drain(a, 15);
 	assert_got(a, "# 8977 lost\r\nx\r");	/* the ring has 1,024 lines */
 	fake_close(a, REASON_PEER_CLOSED);
@@ -357,6 +360,202 @@ bad_settings_are_refused(void **state)
 			    "drop_notice: {seq} is none of the words it may have");
 }
 
+static void
+a_filter_holds_both_ways(void **state)
+{
+	(void)state;
+	static uint8_t reply[DATAGRAM_MAX];
+	size_t length;
+	struct factory *factory = fake_factory(&relay_protocol, "filter=-no, +n, /^[0-9]/", "prefix={seq}:",
+					       "loopback=yes", NULL);
+	struct transport *a = fake_open(factory);
+	receive(a, "yes\nnice\nno\n1\n");
+	fake_datagram(factory, "nay\nwell\n2", 10, DATAGRAM_MAX, reply, &length);
+	fake_turn();
+	assert_got(a, "1:nice\n2:1\n3:nay\n4:2\n");	/* what is stopped has no number */
+	fake_close(a, REASON_PEER_CLOSED);
+	factory_unref(factory);
+}
+
+static void
+who_is_over_line_rate_is_not_read(void **state)
+{
+	(void)state;
+	struct factory *factory = fake_factory(&relay_protocol, "line_rate=4", NULL);
+	struct transport *a = fake_open(factory), *b = fake_open(factory), *reader = fake_open(factory);
+	fake_pass(2000);
+	receive(a, "1\n2\n3\n4\n5\n6\n7\nhalf");
+	fake_turn();
+	assert_got(reader, "1\n2\n3\n4\n");
+	assert_true(fake_is_paused(a));
+	receive(b, "b\n");				/* the rate is each member's own */
+	fake_turn();
+	assert_got(reader, "1\n2\n3\n4\nb\n");
+	fake_pass(260);
+	assert_got(reader, "1\n2\n3\n4\nb\n5\n");
+	fake_pass(250);
+	assert_true(fake_is_paused(a));
+	fake_pass(250);
+	assert_got(reader, "1\n2\n3\n4\nb\n5\n6\n7\n");
+	fake_pass(250);
+	assert_false(fake_is_paused(a));
+	fake_pass(2000);
+	receive(a, " and half\n");
+	receive(a, "8\n9\n10\n11\n");
+	assert_true(fake_is_paused(a));
+	transport_stop(a);				/* then all that it has sent counts */
+	fake_turn();
+	assert_got(reader, "1\n2\n3\n4\nb\n5\n6\n7\nhalf and half\n8\n9\n10\n11\n");
+	fake_close(a, REASON_SHUTDOWN);
+	receive(b, "1\n2\n3\n4\n5\n6\n");
+	assert_true(fake_is_paused(b));
+	fake_close(b, REASON_PEER_RESET);
+	fake_close(reader, REASON_PEER_CLOSED);
+	factory_unref(factory);
+}
+
+static void
+datagrams_over_line_rate_are_dropped(void **state)
+{
+	(void)state;
+	static uint8_t reply[DATAGRAM_MAX];
+	size_t length;
+	struct factory *factory = fake_factory(&relay_protocol, "line_rate=3", NULL);
+	struct transport *a = fake_open(factory);
+	fake_pass(2000);
+	fake_datagram(factory, "1\n2\n3\n4\n5", 9, DATAGRAM_MAX, reply, &length);
+	fake_pass(340);
+	fake_datagram(factory, "6\n7", 3, DATAGRAM_MAX, reply, &length);
+	fake_turn();
+	assert_got(a, "1\n2\n3\n6\n");
+	fake_close(a, REASON_PEER_CLOSED);
+	factory_unref(factory);
+}
+
+/* However little room there is, and whatever else goes on, a publisher's lines are all there and in order. */
+static void
+a_publisher_waits_for_its_reader(void **state)
+{
+	(void)state;
+	enum { LINES = 5000 };
+	static char text[LINES * 10 + 1];
+	struct factory *factory = fake_factory(&relay_protocol, "buffer=20K", NULL);
+	struct transport *a = fake_open(factory), *reader;
+	size_t length, at = 0;
+	int64_t idle_ms = fake_idle_timeout(a);
+	fake_set_first_room(0);
+	reader = fake_open(factory);
+	fake_set_first_room(SIZE_MAX);
+	for (int i = 0; i < LINES; i++)
+		sprintf(text + (size_t)i * 10, "%9d\n", i);
+	for (int turns = 0; turns < 10000; turns++) {
+		if (!fake_is_paused(a) && at < LINES * 10) {
+			size_t more = LINES * 10 - at < 7777 ? LINES * 10 - at : 7777;
+			fake_receive(a, text + at, more);
+			at += more;
+		} else {
+			fake_drain(reader, 500);
+		}
+		fake_pass(10);
+	}
+	const uint8_t *sent = fake_sent(reader, &length);
+	assert_int_equal(length, LINES * 10);
+	assert_memory_equal(sent, text, length);
+	assert_false(fake_is_paused(a));
+	assert_int_equal(fake_idle_timeout(a), idle_ms);
+	fake_close(a, REASON_PEER_CLOSED);
+	fake_close(reader, REASON_PEER_CLOSED);
+	factory_unref(factory);
+}
+
+/* What had been read of a publisher that is reset is not lost, nor is what one had sent at a stop. */
+static void
+what_was_read_of_a_waiting_publisher_counts(void **state)
+{
+	(void)state;
+	static char text[8001];
+	for (int i = 0; i < 800; i++)
+		sprintf(text + (size_t)i * 10, "%9d\n", i);
+	for (int stops = 0; stops < 2; stops++) {
+		struct factory *factory = fake_factory(&relay_protocol, "buffer=20K", NULL);
+		struct transport *a = fake_open(factory), *reader;
+		size_t length;
+		fake_set_first_room(0);
+		reader = fake_open(factory);
+		fake_set_first_room(SIZE_MAX);
+		for (int i = 0; i < 9 && !fake_is_paused(a); i++)
+			receive(a, text);
+		assert_true(fake_is_paused(a));
+		if (stops)
+			transport_stop(a);
+		else
+			fake_close(a, REASON_PEER_RESET);
+		fake_drain(reader, SIZE_MAX);
+		fake_turn();
+		const uint8_t *sent = fake_sent(reader, &length);
+		assert_true(length > 4000);
+		assert_memory_equal(sent + length - 4000, text + 4000, 4000);
+		if (stops)
+			fake_close(a, REASON_SHUTDOWN);
+		fake_close(reader, REASON_PEER_CLOSED);
+		factory_unref(factory);
+	}
+}
+
+/* As one on a unix socket may: all that it had sent goes out at the pace that it would have had. */
+static void
+a_publisher_that_goes_leaves_an_orphan(void **state)
+{
+	(void)state;
+	for (int stops = 0; stops < 2; stops++) {
+		struct factory *factory = fake_factory(&relay_protocol, "line_rate=2", "prefix=\"{member} {peer} \"", NULL);
+		struct transport *a, *b, *reader;
+		relay_protocol.factory_started(factory);
+		a = fake_open(factory);
+		b = fake_open(factory);
+		reader = fake_open(factory);
+		fake_pass(2000);
+		receive(a, "1\n2\n3\n4\nlast");
+		receive(b, "1\n2\n3\nhalf");
+		fake_turn();
+		fake_forget_sent(reader);
+		fake_close(a, REASON_PEER_CLOSED);
+		fake_close(b, REASON_PEER_RESET);
+		if (stops)
+			relay_protocol.factory_stopped(factory);
+		fake_pass(stops ? 0 : 600);
+		if (!stops) {
+			assert_got(reader, "2 tcp://192.0.2.1:1234 3\n1 tcp://192.0.2.1:1234 3\n");
+			fake_pass(1500);
+			assert_got(reader, "2 tcp://192.0.2.1:1234 3\n1 tcp://192.0.2.1:1234 3\n"
+					   "1 tcp://192.0.2.1:1234 4\n1 tcp://192.0.2.1:1234 last\n");
+			relay_protocol.factory_stopped(factory);
+		} else {
+			assert_got(reader, "2 tcp://192.0.2.1:1234 3\n1 tcp://192.0.2.1:1234 3\n"
+					   "1 tcp://192.0.2.1:1234 4\n1 tcp://192.0.2.1:1234 last\n");
+		}
+		fake_close(reader, REASON_PEER_CLOSED);
+		factory_unref(factory);
+	}
+}
+
+static void
+history_by_age_alone(void **state)
+{
+	(void)state;
+	struct factory *factory = fake_factory(&relay_protocol, "history_age=10s", NULL);
+	struct transport *a = fake_open(factory), *b;
+	receive(a, "old\n");
+	fake_pass(8000);
+	receive(a, "1\n2\n3\n");
+	fake_pass(4000);
+	b = fake_open(factory);
+	assert_got(b, "1\n2\n3\n");
+	fake_close(a, REASON_PEER_CLOSED);
+	fake_close(b, REASON_PEER_CLOSED);
+	factory_unref(factory);
+}
+
 /* What the probe's two members would see of it. */
 static enum probe_verdict
 probe(struct factory *factory, bool ended)
@@ -396,6 +595,11 @@ probe_wants_its_line(void **state)
 	assert_int_equal(probe(fake_factory(&relay_protocol, "prefix={seq}:", NULL), false), PROBE_OK);
 	assert_int_equal(probe(fake_factory(&relay_protocol, "role=in", NULL), false), PROBE_OK);
 	assert_int_equal(probe(fake_factory(&relay_protocol, "role=out", NULL), false), PROBE_OK);
+	assert_int_equal(probe(fake_factory(&relay_protocol, "filter=-twined", NULL), false), PROBE_OK);
+	assert_int_equal(probe(fake_factory(&relay_protocol, "filter=/^(other|twined)/", NULL), false), PROBE_OK);
+	assert_int_equal(probe(fake_factory(&relay_protocol, "max_line=6", NULL), false), PROBE_OK);
+	assert_int_equal(probe(fake_factory(&relay_protocol, "greeting=Hello", "history=9", NULL), false),
+			 PROBE_OK);
 
 	struct factory *factory = fake_factory(&relay_protocol, NULL);
 	const uint8_t *request = (const uint8_t *)"mark\n", *reply = (const uint8_t *)"xmark\n";
@@ -425,6 +629,13 @@ main(void)
 		cmocka_unit_test(history_and_greeting),
 		cmocka_unit_test(datagrams_hold_several_lines),
 		cmocka_unit_test(a_stop_delivers_what_is_owed),
+		cmocka_unit_test(a_filter_holds_both_ways),
+		cmocka_unit_test(who_is_over_line_rate_is_not_read),
+		cmocka_unit_test(datagrams_over_line_rate_are_dropped),
+		cmocka_unit_test(a_publisher_waits_for_its_reader),
+		cmocka_unit_test(what_was_read_of_a_waiting_publisher_counts),
+		cmocka_unit_test(a_publisher_that_goes_leaves_an_orphan),
+		cmocka_unit_test(history_by_age_alone),
 		cmocka_unit_test(bad_settings_are_refused),
 		cmocka_unit_test(probe_wants_its_line),
 	};

@@ -154,7 +154,7 @@ begin_with(const struct protocol *protocol, const int fds[2])
 	peer = fds[1];
 	reactor = reactor_new(0, backend);
 	assert_non_null(reactor);
-	factory = factory_new(protocol, "test", NULL, NULL, release_nothing);
+	factory = factory_new(protocol, "test", NULL, NULL, NULL, release_nothing);
 	endpoint = (struct endpoint){ .reactor = reactor,
 				      .factory = factory,
 				      .name = "test",

@@ -1,0 +1,250 @@
+/* hub_pace.c - who waits for whom: publishers for members that keep up, and nobody for those that do not. */
+#include "net/deadline.h"
+#include "net/transport.h"
+#include "net/wheel.h"
+#include "protocols/hub_private.h"
+
+/*
+ * A publisher waits while its line would take the place of a member that is behind but has credit. Credit is
+ * waiting time: CREDIT_MS at first, and 1 ms comes back every CREDIT_RATIO ms. So one slow member holds the
+ * others up for a twentieth of the time in the long run. A member is charged
+ *
+ *   - for the time that publishers wait, if it is in the older half of the ring while at least half of those
+ *     who receive have everything: then it is the slow one. Where most are behind, it is the hub that is fast;
+ *   - with all it has if its socket has not moved for STILL_MS while somebody else has everything (or if it is
+ *     itself a publisher that waits, and would rather wait for ever than read).
+ *
+ * Without credit it is slow, and is lapped like this until it has caught up and has credit again. When all are
+ * behind and none moves, the write_timeout of their transports ends that.
+ *
+ * Time counts only as far as we have seen it: when we have not run for a while, neither have others.
+ */
+enum {
+	CREDIT_MS = 500,
+	CREDIT_RATIO = 20,
+	TICK_MS = WHEEL_TICK_MS,
+	TICK_MOST_MS = 2 * TICK_MS,
+	STILL_MS = 400,
+	PATIENCE_MS = 100,	/* of waiting, before anybody is taken for still */
+	ROOM_SHARE = 8,		/* of the ring, to be free before those who wait go on */
+};
+
+static bool
+has_credit(const struct hub_member *member, uint64_t now_ms)
+{
+	return member->spent_until < now_ms + CREDIT_MS * CREDIT_RATIO;
+}
+
+bool
+pace_holds(const struct hub_member *member)
+{
+	return !member->slow && transport_can_write(member->transport);
+}
+
+/* Whether storing so many bytes and lines would take the place of a member that is waited for. */
+static bool
+place_is_held(const struct hub *hub, size_t bytes, size_t lines)
+{
+	const struct ring *ring = hub->ring;
+	for (uint64_t number = ring->first; number < ring->next; number++) {
+		if (ring_fits(ring, number, bytes, lines))
+			return false;
+		for (const struct hub_member *member = ring_line(ring, number)->stuck; member != NULL;
+		     member = member->next)
+			if (pace_holds(member))
+				return true;
+	}
+	return false;
+}
+
+bool
+hub_has_room(const struct hub *hub, size_t length)
+{
+	return (hub->waiters == NULL || hub->resuming) && !place_is_held(hub, length, 1);
+}
+
+static void
+member_slow_down(struct hub_member *member)
+{
+	member->slow = true;
+	member->hub->counts.slow++;
+}
+
+void
+pace_forgive(struct hub_member *member)
+{
+	if (!has_credit(member, reactor_now_ms()))
+		return;
+	member->slow = false;
+	member->hub->counts.slow--;
+}
+
+void
+pace_forget(struct hub_member *member)
+{
+	if (member->slow)
+		member->hub->counts.slow--;
+	member->slow = false;
+}
+
+/* Those who receive and are waited for, and those of them who have everything. */
+struct standing {
+	unsigned receivers, ready;
+};
+
+/* A publisher that waits has everything easily: it does not count. */
+static struct standing
+hub_standing(const struct hub *hub)
+{
+	struct standing standing = { .receivers = hub->receivers - hub->counts.slow };
+	for (const struct hub_member *member = hub->ready; member != NULL; member = member->next) {
+		standing.ready += !member->waiting;
+		standing.receivers += member->slow;
+	}
+	for (const struct hub_waiter *waiter = hub->waiters; waiter != NULL; waiter = waiter->next) {
+		const struct hub_member *member = waiter->member;
+		standing.receivers -= member != NULL && member->policy->receives
+				      && (!member->slow || member->place == HUB_READY);
+	}
+	return standing;
+}
+
+static void
+member_charge(struct hub_member *member, const struct standing *standing, uint64_t elapsed_ms)
+{
+	const struct hub *hub = member->hub;
+	if (hub->waited_ms >= PATIENCE_MS && (standing->ready > 0 || member->waiting)
+	    && transport_is_still(member->transport, STILL_MS)) {
+		member->spent_until = hub->ticked_ms + CREDIT_MS * CREDIT_RATIO;
+	} else if (standing->ready > 0 && standing->ready * 2 >= standing->receivers) {
+		if (member->spent_until < hub->ticked_ms)
+			member->spent_until = hub->ticked_ms;
+		member->spent_until += elapsed_ms * CREDIT_RATIO;
+	}
+	if (!has_credit(member, hub->ticked_ms))
+		member_slow_down(member);
+}
+
+/* Takes note of how long somebody has waited by now, as far as we have run. */
+static void
+pace_account(struct hub *hub)
+{
+	uint64_t now_ms = reactor_now_ms(), elapsed_ms = now_ms - hub->ticked_ms;
+	if (elapsed_ms > TICK_MOST_MS)
+		elapsed_ms = TICK_MOST_MS;
+	hub->ticked_ms = now_ms;
+	hub->waited_ms += elapsed_ms;
+	hub->uncharged_ms += elapsed_ms;
+}
+
+/* Every TICK_MS or so, while somebody waits, and once more. */
+static void
+pace_tick(void *arg)
+{
+	struct hub *hub = arg;
+	const struct ring *ring = hub->ring;
+	const struct standing standing = hub_standing(hub);
+	uint64_t elapsed_ms;
+	if (hub->waiters != NULL)
+		pace_account(hub);
+	elapsed_ms = hub->uncharged_ms;
+	hub->uncharged_ms = 0;
+	for (uint64_t number = ring->first; number < ring->first + (ring->next - ring->first + 1) / 2; number++)
+		for (struct hub_member *member = ring_line(ring, number)->stuck; member != NULL;
+		     member = member->next)
+			if (pace_holds(member))
+				member_charge(member, &standing, elapsed_ms);
+	pace_moved(hub);
+	if (elapsed_ms > 0)
+		reactor_set_deadline(hub->reactor, &hub->tick, reactor_now_ms() + TICK_MS);
+}
+
+/* Lets those who wait publish; who finds no room waits again, behind the others. */
+static void
+resume_deferred(struct deferred *deferred)
+{
+	struct hub *hub = (struct hub *)((char *)deferred - offsetof(struct hub, resume));
+	struct hub_waiter *last = NULL, *waiter = hub->waiters;
+	hub->resume_queued = false;
+	while (waiter != NULL) {
+		last = waiter;
+		waiter = waiter->next;
+	}
+	hub->resuming = true;
+	hub->wanted = 0;
+	for (bool more = last != NULL; more;) {
+		waiter = hub->waiters;
+		more = waiter != last;
+		hub_unwait(hub, waiter);
+		waiter->go_on(waiter);
+	}
+	hub->resuming = false;
+	hub_unref(hub);
+}
+
+void
+pace_moved(struct hub *hub)
+{
+	size_t bytes = hub->ring->size / ROOM_SHARE;
+	if (hub->waiters == NULL || hub->resume_queued || hub->resuming)
+		return;
+	if (bytes < hub->wanted)
+		bytes = hub->wanted;
+	if (place_is_held(hub, bytes, (hub->ring->line_mask + 1) / ROOM_SHARE))
+		return;
+	hub->resume_queued = true;
+	hub_ref(hub);
+	reactor_defer(hub->reactor, &hub->resume);
+}
+
+void
+hub_wait(struct hub *hub, struct hub_waiter *waiter)
+{
+	if (hub->waiters == NULL) {
+		hub->ticked_ms = reactor_now_ms();
+		hub->waited_ms = 0;
+	}
+	if (!wheel_timer_is_set(&hub->tick.timer))
+		reactor_set_deadline(hub->reactor, &hub->tick, reactor_now_ms() + TICK_MS);
+	waiter->next = NULL;
+	waiter->link = hub->waiters_end;
+	*hub->waiters_end = waiter;
+	hub->waiters_end = &waiter->next;
+	if (waiter->member != NULL)
+		waiter->member->waiting = true;
+	if (hub->wanted < waiter->length)
+		hub->wanted = waiter->length;
+}
+
+void
+hub_unwait(struct hub *hub, struct hub_waiter *waiter)
+{
+	if (waiter->link == NULL)
+		return;
+	*waiter->link = waiter->next;
+	if (waiter->next != NULL)
+		waiter->next->link = waiter->link;
+	else
+		hub->waiters_end = waiter->link;
+	waiter->link = NULL;
+	if (waiter->member != NULL)
+		waiter->member->waiting = false;
+	if (hub->waiters == NULL)
+		pace_account(hub);
+}
+
+void
+pace_end(struct hub *hub)
+{
+	if (hub->members == 0)
+		reactor_unset_deadline(hub->reactor, &hub->tick);
+}
+
+void
+pace_init(struct hub *hub)
+{
+	hub->waiters_end = &hub->waiters;
+	hub->resume.fn = resume_deferred;
+	hub->tick.fn = pace_tick;
+	hub->tick.arg = hub;
+}
