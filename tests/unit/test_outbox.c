@@ -157,7 +157,7 @@ begin(void **state)
 	memset(&counters, 0, sizeof counters);
 	reactor = reactor_new(0, REACTOR_AUTO);
 	assert_non_null(reactor);
-	factory = factory_new(&counting, "test", NULL, NULL, release_nothing);
+	factory = factory_new(&counting, "test", NULL, NULL, NULL, release_nothing);
 	endpoint = (struct endpoint){
 		.reactor = reactor, .factory = factory, .name = "test", .counters = &counters
 	};
