@@ -18,6 +18,18 @@ struct batch {
 	unsigned count;
 };
 
+/* Whether the kernel does all that is asked of a ring. (Linux 5.6) */
+static bool
+ring_serves(struct io_uring *ring)
+{
+	struct io_uring_probe *probe = io_uring_get_probe_ring(ring);
+	bool serves = probe != NULL && io_uring_opcode_supported(probe, IORING_OP_SEND)
+		      && io_uring_opcode_supported(probe, IORING_OP_CLOSE);
+
+	io_uring_free_probe(probe);
+	return serves;
+}
+
 struct batch *
 batch_new(void)
 {
@@ -31,9 +43,12 @@ batch_new(void)
 				     IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SINGLE_ISSUER);
 	if (result == -EINVAL)
 		result = io_uring_queue_init(BATCH_MAX, &batch->ring, 0);
-	if (result == 0)
+	if (result == 0 && ring_serves(&batch->ring))
 		return batch;
-	log_debug("io_uring: %s: system calls are made one by one", strerror(-result));
+	if (result == 0)
+		io_uring_queue_exit(&batch->ring);
+	log_debug("io_uring: %s: system calls are made one by one",
+		  strerror(result == 0 ? ENOSYS : -result));
 	free(batch);
 	return NULL;
 }
