@@ -155,7 +155,7 @@ pace_tick(void *arg)
 			if (pace_holds(member))
 				member_charge(member, &standing, elapsed_ms);
 	pace_moved(hub);
-	if (elapsed_ms > 0)
+	if (hub->waiters != NULL || elapsed_ms > 0)
 		reactor_set_deadline(hub->reactor, &hub->tick, reactor_now_ms() + TICK_MS);
 }
 

@@ -25,6 +25,7 @@ struct relay {
 	struct hub_section section;
 	bool open;			/* the section is */
 	struct relay_rest *orphans;	/* what members that have gone have left to be published */
+	unsigned orphan_count;
 	struct hub_policy policy;
 	struct filter *filter;		/* NULL: everything passes */
 	struct reply_rate *datagram_rate;	/* line_rate of those who send datagrams; NULL: none */

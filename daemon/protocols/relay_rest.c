@@ -8,6 +8,9 @@
 #include "net/transport.h"
 #include "protocols/relay_private.h"
 
+/* Of a section: with a read of 64 KiB each that is 4 MiB at most. */
+enum { ORPHANS_MOST = 64 };
+
 /*
  * What one read has brought, as far as it could not be published yet. Its member is not read meanwhile:
  *
@@ -87,6 +90,7 @@ rest_free(struct relay_rest *rest)
 		*rest->link = rest->next;
 		if (rest->next != NULL)
 			rest->next->link = rest->link;
+		rest->relay->orphan_count--;
 		line_reader_clear(&rest->reader);
 	}
 	free(rest->peer_text);
@@ -242,6 +246,7 @@ rest_orphan(struct relay_rest *rest, bool last_counts)
 	if (rest->next != NULL)
 		rest->next->link = &rest->next;
 	relay->orphans = rest;
+	relay->orphan_count++;
 	if (waits)
 		hub_wait(relay->hub, &rest->waiter);
 }
@@ -252,9 +257,13 @@ relay_source_lost(struct transport *transport, enum reason reason)
 	const struct source source = source_of(transport);
 	struct relay_rest *rest = source.peer->rest;
 	if (rest != NULL) {
+		bool waits = rest->waiter.link != NULL;
 		rest_orphan(rest, reason == REASON_PEER_CLOSED);
-		if (!source.relay->open)
+		bool is_bounded = source.relay->orphan_count <= ORPHANS_MOST;
+		if (!source.relay->open || (!is_bounded && waits))
 			rest_finish(rest);
+		else if (!is_bounded)
+			rest_free(rest);	/* over line_rate, and nobody is there to be held back */
 	}
 	line_reader_clear(&source.peer->reader);
 }

@@ -60,7 +60,7 @@ RELAY_READERS = 100
 RELAY_LOAD = ["relay", f"connections={RELAY_READERS}", "bytes=64"]
 RELAY_SECONDS, RELAY_WARM = 0.2, 0.1
 # Long enough for publishers to have stopped waiting for a member that stalls.
-STALLED_WARM = 1.0
+STALLED_WARM = 1.5
 RELAY_MEMBERS = 1000
 RELAY_ROWS = ["relay", "relay-stalled", "relay-readers", "relay-memory"]
 START_ROWS = ["start"]
@@ -344,7 +344,7 @@ def measure_relay_stalled(bench):
         if not all(servers):
             return
         plain, stalled = servers[0][0], servers[1][0]
-        for number in range(min(bench.rounds, 15)):
+        for number in range(min(bench.rounds, 12)):
             for server in (plain, stalled) if number % 2 == 0 else (stalled, plain):
                 load = [*RELAY_LOAD, f"warm={STALLED_WARM}", f"stalled={int(server is stalled)}"]
                 result = run_load(bench, server, load, 3 * RELAY_SECONDS)

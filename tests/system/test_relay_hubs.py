@@ -204,12 +204,12 @@ def test_a_filter_holds_both_ways(twined):
 def test_line_rate_holds_a_member_back_and_nobody_else(twined):
     daemon = twined(listener("a", "relay", "tcp://127.0.0.1:0, udp://127.0.0.1:0", line_rate="50/s"))
     reader, fast, slow = (join(daemon, "a") for _ in range(3))
-    fast.sendall(b"".join(b"f%d\n" % n for n in range(100)))
+    fast.sendall(b"".join(b"f%d\n" % n for n in range(200)))
     slow.sendall(b"slow\n")
-    lines = [read_line(reader) for _ in range(101)]
-    assert [line for line in lines if line != b"slow\n"] == [b"f%d\n" % n for n in range(100)]
+    lines = [read_line(reader) for _ in range(201)]
+    assert [line for line in lines if line != b"slow\n"] == [b"f%d\n" % n for n in range(200)]
     # The burst came before the other's line, what was over the rate after it.
-    assert 0 < lines.index(b"slow\n") < 100
+    assert 0 < lines.index(b"slow\n") < 200
     daemon.connect("a", "udp").send(b"d\n" * 200)
     for _ in range(50):
         assert read_line(reader) == b"d\n"

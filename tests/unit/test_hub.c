@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "fake_transport.h"
+#include "net/deadline.h"
 #include "protocols/filter.h"
 #include "protocols/hub.h"
 #include "protocols/hub_ring.h"
@@ -660,6 +661,37 @@ publishers_that_do_not_read_do_not_wait_for_each_other_for_ever(void **state)
 }
 
 static void
+pump_due(void *arg)
+{
+	struct pump *pump = arg;
+	pump->most = 1000;
+	pump_go_on(&pump->waiter);
+}
+
+/* The hub's tick finds somebody who has waited for no time yet. */
+static void
+who_begins_to_wait_just_before_the_tick_does_not_wait_for_ever(void **state)
+{
+	struct transport *sender = join(*state, &silent, 0, SIZE_MAX);
+	struct transport *stalled = join(*state, &plain, 0, 0), *quick = join(*state, &plain, 0, SIZE_MAX);
+	struct pump pump;
+	struct deadline deadline = { .fn = pump_due, .arg = &pump };
+	pump_start(&pump, sender, 45);
+	fake_pass(10);
+	fake_drain(stalled, 1000);
+	fake_pass(22);
+	assert_int_equal(pump.published, 45);
+	reactor_set_deadline(NULL, &deadline, reactor_now_ms() + 32);
+	fake_pass(32);
+	assert_in_range(pump.published, 46, 60);
+	fake_pass(2000);
+	assert_int_equal(pump.published, 1000);
+	fake_close(sender, REASON_PEER_CLOSED);
+	fake_close(stalled, REASON_PEER_CLOSED);
+	fake_close(quick, REASON_PEER_CLOSED);
+}
+
+static void
 who_goes_is_not_waited_for(void **state)
 {
 	struct transport *sender = join(*state, &silent, 0, SIZE_MAX), *reader = join(*state, &plain, 0, 0);
@@ -980,6 +1012,7 @@ main(void)
 		HUB_TEST(a_steadily_slow_member_holds_the_others_up_a_twentieth_of_the_time),
 		HUB_TEST(members_that_are_all_behind_are_waited_for),
 		HUB_TEST(publishers_that_do_not_read_do_not_wait_for_each_other_for_ever),
+		HUB_TEST(who_begins_to_wait_just_before_the_tick_does_not_wait_for_ever),
 		HUB_TEST(who_goes_is_not_waited_for),
 		HUB_TEST(holds_under_random_operations),
 	};

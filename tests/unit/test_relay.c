@@ -540,6 +540,32 @@ a_publisher_that_goes_leaves_an_orphan(void **state)
 }
 
 static void
+orphans_are_bounded(void **state)
+{
+	(void)state;
+	struct factory *factory = fake_factory(&relay_protocol, "line_rate=1", NULL);
+	struct transport *reader;
+	size_t length;
+	relay_protocol.factory_started(factory);
+	reader = fake_open(factory);
+	fake_pass(1000);
+	for (int i = 0; i < 100; i++) {
+		struct transport *sender = fake_open(factory);
+		receive(sender, "1\n2\n3\n");
+		fake_close(sender, REASON_PEER_CLOSED);
+	}
+	fake_turn();
+	fake_sent(reader, &length);
+	assert_int_equal(length, 100 * 2);
+	relay_protocol.factory_stopped(factory);
+	fake_turn();
+	fake_sent(reader, &length);
+	assert_int_equal(length, 100 * 2 + 64 * 4);
+	fake_close(reader, REASON_PEER_CLOSED);
+	factory_unref(factory);
+}
+
+static void
 history_by_age_alone(void **state)
 {
 	(void)state;
@@ -635,6 +661,7 @@ main(void)
 		cmocka_unit_test(a_publisher_waits_for_its_reader),
 		cmocka_unit_test(what_was_read_of_a_waiting_publisher_counts),
 		cmocka_unit_test(a_publisher_that_goes_leaves_an_orphan),
+		cmocka_unit_test(orphans_are_bounded),
 		cmocka_unit_test(history_by_age_alone),
 		cmocka_unit_test(bad_settings_are_refused),
 		cmocka_unit_test(probe_wants_its_line),
