@@ -46,6 +46,19 @@ def is_served(client, request=b"?"):
     assert ask(client, request) == request
 
 
+def served_sometime(client, request=b"?"):
+    """Asks until there is an answer, which is the first thing that comes: some may get none."""
+    client.settimeout(0.1)
+
+    def served():
+        client.send(request)
+        with contextlib.suppress(TimeoutError):
+            return client.recv(1 << 17) == request or pytest.fail("another's answer")
+        return False
+    wait_for(served, "an answer")
+    client.settimeout(PATIENCE)
+
+
 @pytest.mark.parametrize("far", KINDS)
 @pytest.mark.parametrize("near", KINDS)
 def test_every_kind_goes_to_every_kind(twined, upstream, directory, near, far):
@@ -145,23 +158,23 @@ def test_thousands_of_flows(twined, upstream, crowd):
 
 
 def test_a_flow_ends_when_it_is_silent(twined, upstream):
-    server = upstream()
+    server = upstream(answer=silence)
     daemon = twined(listener("it", "proxy", "udp://127.0.0.1:0", upstream=server.address,
                              session_timeout="300ms"))
     client = daemon.connect("it", "udp")
     started = time.monotonic()
-    is_served(client, b"one")
-    is_served(client, b"two")
+    client.send(b"one")
     peer = re.escape("udp://127.0.0.1:%d" % client.getsockname()[1])
     daemon.wait_log(rf"info: it udp://\S+: {peer}: open$")
-    daemon.wait_log(rf"info: it udp://\S+: {peer}: closed: session_timeout, 6 bytes in, 6 out, 0\.\d+ s$")
-    assert 0.3 <= time.monotonic() - started < 0.3 + PATIENCE / 5
+    daemon.wait_log(rf"info: it udp://\S+: {peer}: closed: session_timeout, 3 bytes in, 0 out, \d+\.\d+ s$")
+    assert time.monotonic() - started >= 0.3
     # Nobody answers from an old socket to a new flow.
-    server.send(b"late", server.received[0][1])
-    is_served(client, b"three")
-    assert server.received[2][1] != server.received[0][1]
-    counts = summary(daemon, "it")
-    assert (counts["flows open"], counts["flows"], counts["session_timeout"]) == (1, 2, 1)
+    server.send(b"late", server.wait(1)[0][1])
+    server.answer = echo
+    served_sometime(client, b"two")
+    # On a slow machine there may have been more.
+    assert summary(daemon, "it")["flows"] >= 2
+    assert summary(daemon, "it")["session_timeout"] >= 1
 
 
 @pytest.mark.parametrize("who", ["client", "server"])
