@@ -8,7 +8,7 @@ import pytest
 
 from backends import ask, backend, reply	# backend is a fixture
 from datagram_peers import upstream		# so is this
-from support import SLOW, listener, receive, wait_for
+from support import PATIENCE, SLOW, listener, receive, wait_for
 
 QUICK = {"check_interval": "50ms", "fail_timeout": "100ms"}
 PING = r'"PING\r\n" "+PONG"'
@@ -112,7 +112,8 @@ def test_a_long_answer_is_neither_waited_for_nor_kept(twined, backend):
 ], ids=["silence", "end", "reset"])
 def test_what_is_no_answer_fails(twined, backend, handler, why):
     a = backend("a", handler)
-    daemon = proxy(twined, a, check=PING, connect_timeout="100ms")
+    limit = {"connect_timeout": "100ms"} if why == "Connection timed out" else {}
+    daemon = proxy(twined, a, check=PING, **limit)
     wait_down(daemon, a, why, failures="1")
 
 
@@ -160,6 +161,8 @@ def test_a_reload_ends_the_checks_of_what_is_gone(twined, backend):
     assert daemon.reload(listener("web", "proxy", upstream=b.address, check="connect",
                                   check_interval="50ms")).returncode == 0
     wait_for(lambda: b.accepted > 0, "checks of the new one")
+    with socket.create_connection(("127.0.0.1", a.port), PATIENCE) as last:
+        assert last.recv(1) == b"a"		# all that came before it has been accepted
     since = a.accepted
     wait_for(lambda: b.accepted > 10, "more of them")
     assert a.accepted <= since + 1
@@ -199,14 +202,23 @@ def test_a_datagram_server_that_is_not_there_or_silent_is_down(twined, upstream)
     a, b, c = upstream(), upstream(answer=lambda *_: []), upstream(answer=lambda *_: [b"pong"])
     a.close()
     daemon = twined(listener("dns", "proxy", "udp://127.0.0.1:0", check='"ping" "pong"',
-                             connect_timeout="100ms", **QUICK,
+                             connect_timeout=f"{int(500 * SLOW)}ms", **QUICK,
                              upstream=f"{a.address}, {b.address}, {c.address}"))
     daemon.wait_log(f"{a.address}: down after 1 failure: Connection refused$")
     daemon.wait_log(f"{b.address}: down after 1 failure: Connection timed out$")
-    for _ in range(6):
-        client = daemon.connect("dns", "udp")
-        client.send(b"hello")
-        assert client.recv(100) == b"pong"
+
+    def are_served():
+        """On a slow machine the third may be down for a while, too."""
+        for _ in range(6):
+            client = daemon.connect("dns", "udp")
+            client.settimeout(1)
+            client.send(b"hello")
+            try:
+                assert client.recv(100) == b"pong"
+            except TimeoutError:
+                return False
+        return True
+    wait_for(are_served, "six are served one after another")
 
 
 def test_a_real_server_that_is_killed_and_started_again(twined, real_server):

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from datagram_peers import crowd, echo, silence, summary, upstream	# fixtures are among them
-from support import PATIENCE, SLOW, listener, wait_for
+from support import PATIENCE, SLOW, despite_stalls, listener, wait_for
 
 KINDS = ["udp", "udp6", "path", "abstract"]
 UDP_LARGEST = {"udp": 65507, "udp6": 65527}
@@ -181,21 +181,30 @@ def test_a_flow_ends_when_it_is_silent(twined, upstream):
 def test_a_flow_that_is_used_either_way_goes_on(twined, upstream, who):
     server = upstream(answer=silence)
     daemon = twined(listener("it", "proxy", "udp://127.0.0.1:0", upstream=server.address,
-                             session_timeout=f"{int(500 * SLOW)}ms"))
-    client = daemon.connect("it", "udp")
-    client.send(b"hello")
-    flow = server.wait(1)[0][1]
-    ended = time.monotonic() + 1.2 * SLOW
-    while time.monotonic() < ended:
-        if who == "client":
-            client.send(b"again")
-        else:
-            server.send(b"news", flow)
-            assert client.recv(10) == b"news"
-        time.sleep(0.05)
-    server.send(b"end", flow)
-    assert client.recv(10) == b"end"
-    assert {source for _, source in server.received} == {flow}
+                             session_timeout="800ms"))
+
+    def use(step):
+        client = daemon.connect("it", "udp")
+        client.settimeout(2)
+        server.received.clear()
+        client.send(b"hello")
+        flow = server.wait(1)[0][1]
+        step()
+        ended, count = time.monotonic() + 2, 1
+        while time.monotonic() < ended:
+            if who == "client":
+                client.send(b"again")
+                count += 1
+                server.wait(count)
+            else:
+                server.send(b"news", flow)
+                assert client.recv(10) == b"news"
+            time.sleep(0.05)		# the pace is what is tested
+            step()
+        server.send(b"end", flow)
+        assert client.recv(10) == b"end"
+        assert {source for _, source in server.received} == {flow}
+    despite_stalls(0.4, use)
 
 
 def test_an_answer_comes_from_the_address_that_was_asked(twined, upstream):
@@ -276,11 +285,9 @@ def test_a_flow_goes_to_another_upstream_when_its_own_has_gone(twined, upstream)
     # It is not known any more whether the first has seen what it refuses now.
     client.send(b"two")
     daemon.wait_log(rf"upstream {re.escape(first.address)}: Connection refused$")
-    client.settimeout(0.2)
-    with contextlib.suppress(TimeoutError):
-        assert client.recv(10) == b"two"
-    client.settimeout(PATIENCE)
-    is_served(client, b"three")
+    # An answer to "two" may come or not, but nothing else before that to "three".
+    client.send(b"three")
+    assert client.recv(10) == b"three" or client.recv(10) == b"three"
     assert second.received[-1][0] == b"three"
     daemon.wait_log(rf"warning: it: upstream {re.escape(first.address)}: down")
 
@@ -302,15 +309,7 @@ def test_every_address_of_a_name_is_tried(twined, upstream):
     server = upstream()
     port = server.address.rpartition(":")[2]
     daemon = twined(listener("it", "proxy", "udp://127.0.0.1:0", upstream=f"udp://localhost:{port}"))
-    client = daemon.connect("it", "udp")
-    client.settimeout(0.1)
-
-    def served():
-        client.send(b"?")
-        with contextlib.suppress(TimeoutError):
-            return client.recv(10) == b"?"
-        return False
-    wait_for(served, "the name is known")		# no datagram waits for that
+    served_sometime(daemon.connect("it", "udp"))		# no datagram waits for the name
 
 
 def test_a_name_that_is_not_known_drops_datagrams(twined):
@@ -574,7 +573,7 @@ def test_a_removed_listener_still_answers_and_lets_go_of_its_address(twined, ups
     server = upstream(answer=silence)
     other = listener("other", "echo", "udp://127.0.0.1:0")
     daemon = twined(other + listener("it", "proxy", "udp://127.0.0.1:0", upstream=server.address,
-                                     session_timeout=f"{int(400 * SLOW)}ms"))
+                                     session_timeout=f"{int(3 * SLOW)}s"))
     client = daemon.connect("it", "udp")
     port = daemon.port("it", "udp")
     client.send(b"asked before")
