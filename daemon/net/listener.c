@@ -64,7 +64,7 @@ port_find(const struct port_list *known, const char *key, size_t *from)
 {
 	for (; *from < known->count; (*from)++)
 		/* A port that the system has picked is found by its number too. */
-		if (!known->items[*from]->claimed
+		if (!known->items[*from]->claimed && !known->items[*from]->replaced
 		    && (strcmp(known->items[*from]->key, key) == 0
 			|| (!known->items[*from]->passed && strcmp(known->items[*from]->text, key) == 0)))
 			return known->items[(*from)++];
@@ -144,10 +144,7 @@ listener_bind_one(struct listener *listener, const struct port_list *known,
 			return error;
 		return listener_add_port(listener, port_ref(port)) < 0 ? strerror(ENOMEM) : NULL;
 	}
-	error = port_open(address->kind, found, any, key, listener->settings, &port);
-	/* Flows of a listener of the past may still answer from there, as long as nobody else needs it. */
-	if (error != NULL && address->kind == ADDRESS_UDP && port_list_abandon(known, found))
-		error = port_open(address->kind, found, any, key, listener->settings, &port);
+	error = port_open(address->kind, found, any, key, listener->settings, known, &port);
 	if (error != NULL)
 		return error;
 	return listener_add_port(listener, port) < 0 ? strerror(ENOMEM) : NULL;

@@ -23,6 +23,8 @@ struct port {
 	struct sockaddr_any bound;
 	bool claimed;			/* by a listener of the set that is being prepared */
 	bool past;			/* nobody was bound to it when that began: it is only held */
+	bool shared;			/* with what is being bound now */
+	bool replaced;			/* by what that set has bound: given up with it */
 	bool owned;			/* socket_user or socket_group has been set on its path */
 	bool passed;			/* by systemd: its unix path is not ours to remove */
 	bool sends_source;		/* bound to every address: replies must name theirs */
@@ -36,9 +38,12 @@ struct port {
  * Binds a socket and (a stream) listens. any: both families, for "*". Returns NULL and a port with one
  * reference, or a sentence such as "bind: Address already in use", valid until the next call.
  * A stale unix socket of ours is replaced; a live or a foreign one, or another file, is not touched.
+ * UDP ports of the known that are in its way and that nobody has claimed are replaced: see
+ * port_list_settle.
  */
 const char *port_open(enum address_kind kind, const struct sockaddr_any *address, bool any,
-		      const char *key, const struct listener_settings *settings, struct port **port);
+		      const char *key, const struct listener_settings *settings,
+		      const struct port_list *known, struct port **port);
 
 /* Takes over a passed socket; as port_open. On an error the descriptor stays the caller's. */
 const char *port_adopt(int fd, const char *key, struct port **port);
@@ -73,15 +78,23 @@ int port_list_add(struct port_list *list, struct port *port);
  */
 int port_list_add_past(struct port_list *list);
 
-/* Gives those references back, and the memory of the list. */
-void port_list_clear_known(struct port_list *list);
+/*
+ * Has a port that is not bound yet share its address with those of a list that are in its way: of its
+ * kind, UDP, claimed by nobody, and not passed. Whether there are any. Until port_list_unshare; done:
+ * it is bound, and they are replaced.
+ */
+bool port_list_share(const struct port_list *known, const struct port *port,
+		     const struct sockaddr_any *address, bool any);
+void port_list_unshare(const struct port_list *known, const struct port *port, bool done);
 
 /*
- * Gives up the sockets of those past UDP ports of a list that no listener has claimed and that have the
- * address's port number, so that it can be bound to: whether there were any. What is sent from them from now
- * on is dropped.
+ * The set that was being prepared is to run: gives up the sockets of those that were replaced, though
+ * they are still held. What is sent from them from now on is dropped. Then port_list_clear_known.
  */
-bool port_list_abandon(const struct port_list *list, const struct sockaddr_any *address);
+void port_list_settle(struct port_list *list);
+
+/* Gives those references back, and the memory of the list. What was replaced and not given up stays. */
+void port_list_clear_known(struct port_list *list);
 
 /* Closes the socket, removes its path, if that is still the one it made, and frees the port. */
 void port_close(struct port *port);

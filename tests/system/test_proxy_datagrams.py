@@ -592,6 +592,60 @@ def test_a_removed_listener_still_answers_and_lets_go_of_its_address(twined, ups
     wait_for(free, "the address is free")
 
 
+@pytest.mark.parametrize("why", ["taken", "another is bad"])
+def test_a_reload_that_fails_leaves_a_removed_listener_its_flows(twined, upstream, why):
+    server = upstream(answer=silence)
+    other = listener("other", "echo", "udp://127.0.0.1:0")
+    daemon = twined(other + listener("it", "proxy", "udp://127.0.0.1:0", upstream=server.address),
+                    errors="reload failed|in use|No such file")
+    client = daemon.connect("it", "udp")
+    port = daemon.port("it", "udp")
+    client.send(b"asked before")
+    flow = server.wait(1)[0][1]
+    reloaded(daemon, other)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        host = "*"
+        if why == "taken":
+            host = "127.0.0.2"
+            taken.bind((host, port))
+        config = other + listener("new", "proxy", f"udp://{host}:{port}", upstream=server.address)
+        if why != "taken":
+            config += listener("worse", "echo", "unix:///none/s")
+        result = daemon.reload(config)
+    assert result.returncode == 1
+    server.send(b"answered after", flow)
+    assert client.recv(100) == b"answered after"
+
+
+def bound_at(daemon, port):
+    """How many UDP sockets it has at a port."""
+    names = {name for name in daemon.descriptors() if name.startswith("socket:")}
+    rows = []
+    for table in ("udp", "udp6"):
+        with open(f"/proc/{daemon.pid}/net/{table}", encoding="ascii") as file:
+            rows += [line.split() for line in file.readlines()[1:]]
+    return len([row for row in rows
+                if row[1].endswith(":%04X" % port) and f"socket:[{row[9]}]" in names])
+
+
+@pytest.mark.parametrize("first, second", [("127.0.0.1", "*"), ("*", "127.0.0.1"), ("0.0.0.0", "*"),
+                                           ("*", "0.0.0.0"), ("[::]", "[::1]")])
+@pytest.mark.parametrize("protocol", ["proxy", "echo"])
+def test_a_reload_may_widen_and_narrow_an_address(twined, upstream, protocol, first, second):
+    server = upstream()
+    keys = {"upstream": server.address} if protocol == "proxy" else {}
+    daemon = twined(listener("it", protocol, f"udp://{first}:0", **keys))
+    port = daemon.port("it", "udp")
+    where = f"udp://{'[::1]' if '[' in first else '127.0.0.1'}:{port}"
+    old = daemon.connect_to(where)
+    is_served(old, b"one")
+    for host in (second, first, second):
+        reloaded(daemon, listener("it", protocol, f"udp://{host}:{port}", **keys))
+        is_served(old, b"two")
+        is_served(daemon.connect_to(where), b"three")
+        assert bound_at(daemon, port) == 1		# nothing of the other one is left
+
+
 @pytest.mark.parametrize("listen", ["udp://127.0.0.1:{port}", "udp://*:{port}", "udp://0.0.0.0:{port}"])
 def test_a_removed_listener_can_come_back_at_once(twined, upstream, listen):
     server = upstream()
