@@ -24,6 +24,8 @@ def exhaust(daemon, name="echo"):
         if len(waiting) == 3:
             break
     assert served and len(waiting) == 3, (len(served), len(waiting))
+    for client in served:
+        client.settimeout(PATIENCE)
     return served, waiting
 
 

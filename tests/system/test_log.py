@@ -146,12 +146,18 @@ def test_the_journals_stream_is_detected(directory, journal):
     assert any("listening" in line for line in lines)
 
 
+def accepts(path):
+    """Whether somebody listens at a path: the socket is there a moment before."""
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(path) == 0
+
+
 def test_a_log_that_nobody_reads_does_not_stop_it(twined, directory):
     read, write = os.pipe()
     os.set_blocking(write, True)
     process = subprocess.Popen([TWINED, "-L", f"echo unix://{directory}/s"], stderr=write)
     os.close(write)
-    wait_for(lambda: os.path.exists(f"{directory}/s"), "it listens")
+    wait_for(lambda: accepts(f"{directory}/s"), "it listens")
     os.close(read)			# every further line is an EPIPE
     try:
         for _ in range(50):
