@@ -292,6 +292,37 @@ def test_a_flow_goes_to_another_upstream_when_its_own_has_gone(twined, upstream)
     daemon.wait_log(rf"warning: it: upstream {re.escape(first.address)}: down")
 
 
+def test_an_upstream_is_not_up_again_because_nothing_could_be_sent_to_it(twined, upstream):
+    server = upstream()
+    server.close()
+    daemon = twined(listener("it", "proxy", "udp://[::1]:0", upstream=server.address, max_fails=1,
+                             fail_timeout="100ms"))
+    client = daemon.connect("it", "udp")
+    client.send(b"?")
+    daemon.wait_log(": down after 1 failure: Connection refused$")
+    ended = time.monotonic() + 0.5
+    while time.monotonic() < ended:
+        # More than IPv4 takes, and each from a client of its own: one is on trial, some come later.
+        daemon.connect("it", "udp").send(b"x" * 65527)
+        time.sleep(0.01)
+    wait_for(lambda: summary(daemon, "it").get("too_large", 0) > 0, "they have been tried")
+    client.send(b"!")
+    assert summary(daemon, "it")["datagrams in"] > 2
+    assert not daemon.lines(": up$")
+
+
+def test_one_that_never_answers_is_up_again_when_nothing_is_refused(twined, upstream):
+    server = upstream(answer=silence)
+    where = server.address
+    server.close()
+    daemon = twined(listener("it", "proxy", "udp://127.0.0.1:0", upstream=where, max_fails=1,
+                             fail_timeout="100ms"))
+    daemon.connect("it", "udp").send(b"?")
+    daemon.wait_log(": down after 1 failure: Connection refused$")
+    upstream(where, silence)
+    wait_for(lambda: daemon.connect("it", "udp").send(b"!") and daemon.lines(": up$"), "it is up")
+
+
 def test_while_no_upstream_serves_datagrams_are_counted_and_then_served(twined, upstream):
     server = upstream()
     where = server.address
