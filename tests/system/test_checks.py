@@ -8,7 +8,7 @@ import pytest
 
 from backends import ask, backend, reply	# backend is a fixture
 from datagram_peers import upstream		# so is this
-from support import PATIENCE, SLOW, listener, receive, wait_for
+from support import PATIENCE, SLOW, listener, receive, receive_all, wait_for
 
 QUICK = {"check_interval": "50ms", "fail_timeout": "100ms"}
 # A check may take as long as it is to the next one, but no less than half a second.
@@ -133,6 +133,15 @@ def test_a_check_begins_with_a_header_that_names_nobody(twined, backend, version
     proxy(twined, a, check=PING, send_proxy=version)
     wait_for(lambda: heard, "a check")
     assert heard[0] == header + b"PING\r\n"
+
+
+def test_who_accepts_and_refuses_the_header_is_down(twined, backend):
+    a = backend("a", lambda _, connection: connection.recv(100))
+    b = backend("b", lambda _, connection: receive_all(connection))
+    daemon = proxy(twined, a, b, check="connect", send_proxy="v1")
+    wait_down(daemon, a, "the connection ended at its PROXY header")
+    wait_for(lambda: b.accepted > 3, "checks")
+    assert not daemon.lines(re.escape(b.address))
 
 
 def test_checks_come_from_the_source_address(twined, backend):
