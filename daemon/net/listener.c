@@ -64,7 +64,7 @@ port_find(const struct port_list *known, const char *key, size_t *from)
 {
 	for (; *from < known->count; (*from)++)
 		/* A port that the system has picked is found by its number too. */
-		if (!known->items[*from]->claimed && !known->items[*from]->replaced
+		if (!known->items[*from]->claimed && known->items[*from]->replaced_by == NULL
 		    && (strcmp(known->items[*from]->key, key) == 0
 			|| (!known->items[*from]->passed && strcmp(known->items[*from]->text, key) == 0)))
 			return known->items[(*from)++];
@@ -292,11 +292,25 @@ listener_open(struct listener *listener, struct own_addresses *own, struct resol
 
 		if (error != NULL)
 			log_warning("%s %s: %s", listener_name(listener), port->text, error);
+		port_settle(port);
 		if (listener->intakes[i].acceptor != NULL)
 			acceptor_open(listener->intakes[i].acceptor);
 		else
 			datagram_port_open(listener->intakes[i].datagram_port, own);
 	}
+}
+
+bool
+listener_take_over(const struct listener *listener, struct port *port)
+{
+	for (size_t i = 0; i < listener->ports.count; i++) {
+		if (listener->ports.items[i] != port->replaced_by)
+			continue;
+		if (listener->intakes[i].acceptor != NULL)
+			acceptor_take_over(listener->intakes[i].acceptor, port);
+		return true;
+	}
+	return false;
 }
 
 void

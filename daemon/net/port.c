@@ -221,8 +221,9 @@ port_may_apply(const struct port *port, const struct listener_settings *settings
 	return NULL;
 }
 
-const char *
-port_apply(struct port *port, const struct listener_settings *settings)
+/* All of port_apply but the backlog. */
+static const char *
+options_apply(struct port *port, const struct listener_settings *settings)
 {
 	const char *error = interface_apply(port, settings);
 
@@ -231,6 +232,14 @@ port_apply(struct port *port, const struct listener_settings *settings)
 					     &settings->socket, &port->history);
 	if (error == NULL && port->inode != 0)
 		error = path_apply(port, settings);
+	return error;
+}
+
+const char *
+port_apply(struct port *port, const struct listener_settings *settings)
+{
+	const char *error = options_apply(port, settings);
+
 	if (error == NULL && !address_is_datagram(port->kind)
 	    && listen(port->fd, (int)settings->backlog) < 0)
 		error = failure("listen", errno);
@@ -300,7 +309,7 @@ port_open(enum address_kind kind, const struct sockaddr_any *address, bool any, 
 	if (error == NULL)
 		error = port_note_bound(port);
 	if (error == NULL)
-		error = port_apply(port, settings);
+		error = port->shared ? options_apply(port, settings) : port_apply(port, settings);
 	port_list_unshare(known, port, error == NULL);
 	if (error != NULL) {
 		port_unref(port);

@@ -1,5 +1,6 @@
 /* port_replace.c - sockets that are in the way of one to be bound, and go only when that is to run. */
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -10,8 +11,8 @@
 
 /*
  * Every socket of a reload is bound before anything changes. One may be wanted where another one of ours
- * still is, under an address that overlaps: both get SO_REUSEPORT for the moment of the bind(2). Until
- * the reload is known to succeed nothing of the other one changes.
+ * still is, under an address that overlaps: both have SO_REUSEPORT for the bind(2), and of a stream for
+ * the listen(2), too. That waits until the reload is known to succeed: connections would come to it.
  */
 
 static bool
@@ -63,47 +64,69 @@ set_shared(const struct port *port, int shared)
 }
 
 bool
-port_list_share(const struct port_list *known, const struct port *port,
+port_list_share(const struct port_list *known, struct port *port,
 		const struct sockaddr_any *address, bool any)
 {
-	bool found = false;
-
-	for (size_t i = 0; port->kind == ADDRESS_UDP && i < known->count; i++) {
-		struct port *other = known->items[i];
-
-		if (other->kind != ADDRESS_UDP || other->passed || other->claimed
-		    || !share_interface(port, other)
-		    || !overlaps(&other->bound, takes_both(other), address, any))
-			continue;
-		other->shared = found = true;
-		set_shared(other, 1);
-	}
-	if (found)
-		set_shared(port, 1);
-	return found;
-}
-
-void
-port_list_unshare(const struct port_list *known, const struct port *port, bool done)
-{
-	bool found = false;
-
 	for (size_t i = 0; i < known->count; i++) {
 		struct port *other = known->items[i];
 
-		if (!other->shared)
+		if (other->kind != port->kind || other->passed || other->claimed
+		    || !share_interface(port, other)
+		    || !overlaps(&other->bound, takes_both(other), address, any))
 			continue;
-		found = true;
-		other->shared = false;
-		other->replaced = other->replaced || done;
-		set_shared(other, 0);
+		other->shared = port->shared = true;
+		set_shared(other, 1);
 	}
-	if (found)
+	if (port->shared)
+		set_shared(port, 1);
+	return port->shared;
+}
+
+void
+port_settle(struct port *port)
+{
+	if (port->shared)
 		set_shared(port, 0);
+	port->shared = false;
+}
+
+void
+port_list_unshare(const struct port_list *known, struct port *port, bool done)
+{
+	if (!port->shared)
+		return;
+	for (size_t i = 0; i < known->count; i++) {
+		struct port *other = known->items[i];
+
+		if (!other->shared || other->kind != port->kind)
+			continue;
+		if (done && other->replaced_by == NULL)
+			other->replaced_by = port;
+		if (other->replaced_by == NULL || port->kind == ADDRESS_UDP)
+			port_settle(other);
+	}
+	if (!done || port->kind == ADDRESS_UDP)
+		port_settle(port);
+}
+
+void
+port_refuse(struct port *port)
+{
+	/* Of the TCP header: the byte with its flags. A SYN alone is dropped, and is sent again. */
+	struct sock_filter steps[] = {
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),
+		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0x12),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x02, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+	};
+	const struct sock_fprog filter = { .len = sizeof steps / sizeof steps[0], .filter = steps };
+
+	setsockopt(port->fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter);
 }
 
 /* Puts a descriptor that is no socket in the place of the port's. */
-static void
+void
 port_give_up(struct port *port)
 {
 	int nothing = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -117,10 +140,10 @@ port_give_up(struct port *port)
 }
 
 void
-port_list_settle(struct port_list *list)
+port_list_give_up(const struct port_list *list)
 {
 	for (size_t i = 0; i < list->count; i++)
-		if (list->items[i]->replaced)
+		if (list->items[i]->replaced_by != NULL && list->items[i]->kind == ADDRESS_UDP)
 			port_give_up(list->items[i]);
 }
 
@@ -128,7 +151,8 @@ void
 port_list_clear_known(struct port_list *list)
 {
 	for (size_t i = 0; i < list->count; i++) {
-		list->items[i]->replaced = false;
+		port_settle(list->items[i]);
+		list->items[i]->replaced_by = NULL;
 		if (list->items[i]->past) {
 			list->items[i]->past = false;
 			port_unref(list->items[i]);

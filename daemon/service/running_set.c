@@ -215,6 +215,16 @@ log_change(const struct running *running, const char *what)
 			   listener_protocol(running->listener)->name, what);
 }
 
+/* What waits at the ports that have been replaced goes to the listeners of those in their place. */
+static void
+take_over(const struct running_set *next, const struct port_list *known)
+{
+	for (size_t i = 0; i < known->count; i++)
+		for (size_t j = 0; known->items[i]->replaced_by != NULL && j < next->count; j++)
+			if (listener_take_over(next->items[j].listener, known->items[i]))
+				break;
+}
+
 /* Puts the new set in the place of the old one, and clears the known ports. */
 static void
 swap(struct running_set *old, const struct running_set *next, struct port_list *known,
@@ -229,8 +239,7 @@ swap(struct running_set *old, const struct running_set *next, struct port_list *
 		if (running_find(next, old->items[i].config->name) == NULL)
 			log_change(&old->items[i], "closed");
 	}
-	port_list_settle(known);
-	port_list_clear_known(known);
+	port_list_give_up(known);
 	for (size_t i = 0; i < next->count; i++) {
 		if (is_kept(old, &next->items[i]))
 			continue;
@@ -239,6 +248,8 @@ swap(struct running_set *old, const struct running_set *next, struct port_list *
 						    ? "listening"
 						    : "changed");
 	}
+	take_over(next, known);
+	port_list_clear_known(known);
 	for (size_t i = 0; i < old->count; i++) {
 		if (is_kept(next, &old->items[i]))
 			continue;
