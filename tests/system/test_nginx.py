@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import os
 import re
+import signal
 import subprocess
 import threading
 
@@ -155,8 +156,8 @@ def test_wrk_gets_every_answer(nginx, forward, header):
                   f"http://127.0.0.1:{daemon.port('web')}/short").decode()
     assert "Socket errors" not in text and "Non-2xx" not in text, text
     requests = int(re.search(r"(\d+) requests in", text)[1])
-    wait_for(lambda: len(daemon.lines(": open$")) == len(daemon.lines(": closed: ")), "all closed")
-    connections = len(daemon.lines(": open$"))
+    wait_for(lambda: counted(daemon)[0] == 0, "all closed")
+    connections = counted(daemon)[1]
     if header == "close":
         assert connections >= requests > 0
     else:
@@ -164,6 +165,14 @@ def test_wrk_gets_every_answer(nginx, forward, header):
     # Each connection that came to us went to the server, and none twice.
     asked = itertools.count(1)			# so many of them are ours
     wait_for(lambda: accepted(nginx) - before - next(asked) == connections, "the same number")
+
+
+def counted(daemon):
+    """How many connections are open, and have been accepted."""
+    since = len(daemon.log)
+    daemon.signal(signal.SIGUSR1)
+    match = daemon.wait_log(r" web: (\d+) open, (\d+) accepted", since)
+    return int(match[1]), int(match[2])
 
 
 def accepted(nginx):
