@@ -17,6 +17,7 @@
 
 enum {
 	ACCEPTS_A_TURN = 16,	/* more is not cheaper; fewer is fairer to the connections there are */
+	TAKEN_OVER_MAX = 1 << 16,	/* more than a backlog holds (net.core.somaxconn) */
 	RETRY_MS = 80,		/* while places or descriptors are short: with a tick, under 200 ms */
 };
 
@@ -150,13 +151,13 @@ accept_error_passes(int error)
  * there is none to accept now.
  */
 static bool
-acceptor_accept_one(struct acceptor *acceptor, bool has_place)
+acceptor_accept_one(struct acceptor *acceptor, int from_fd, bool has_place)
 {
 	struct sockaddr_storage from;
 	socklen_t length = sizeof from;
 	union peer_address peer = { 0 };
 	enum reason refusal;
-	int fd = accept4(acceptor->fd, (struct sockaddr *)&from, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	int fd = accept4(from_fd, (struct sockaddr *)&from, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 	if (fd < 0 && !accept_error_passes(errno)) {
 		log_short(acceptor, errno);
@@ -187,7 +188,6 @@ acceptor_ready(evutil_socket_t fd, short what, void *arg)
 {
 	struct acceptor *acceptor = arg;
 
-	(void)fd;
 	(void)what;
 	for (unsigned i = 0; i < ACCEPTS_A_TURN; i++) {
 		int64_t wait_ms = limits_take_accept(acceptor->limits, reactor_now_ms());
@@ -204,7 +204,7 @@ acceptor_ready(evutil_socket_t fd, short what, void *arg)
 			acceptor->full = true;
 			return;
 		}
-		if (!acceptor_accept_one(acceptor, has_place))
+		if (!acceptor_accept_one(acceptor, fd, has_place))
 			return;
 	}
 }
@@ -254,6 +254,38 @@ acceptor_open(struct acceptor *acceptor)
 		reactor_call_wait(acceptor->branches[i]->endpoint.reactor, branch_enter,
 				  acceptor->branches[i]);
 	reactor_call_wait(acceptor->reactor, acceptor_retry, acceptor);
+}
+
+/* An acceptor, and the port that its own has replaced. */
+struct take_over {
+	struct acceptor *acceptor;
+	struct port *port;
+};
+
+static void
+take_over_call(void *arg)
+{
+	struct take_over *call = arg;
+	struct acceptor *acceptor = call->acceptor;
+
+	port_refuse(call->port);
+	/* Nothing there can wait any longer: who has no place is refused, and accept_rate has to wait. */
+	for (unsigned i = 0; i < TAKEN_OVER_MAX; i++) {
+		bool has_place = limits_take_place(acceptor->limits) == 0;
+
+		limits_take_accept(acceptor->limits, reactor_now_ms());
+		if (!acceptor_accept_one(acceptor, call->port->fd, has_place))
+			break;
+	}
+	port_give_up(call->port);
+}
+
+void
+acceptor_take_over(struct acceptor *acceptor, struct port *port)
+{
+	struct take_over call = { .acceptor = acceptor, .port = port };
+
+	reactor_call_wait(acceptor->reactor, take_over_call, &call);
 }
 
 static void

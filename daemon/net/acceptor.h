@@ -33,6 +33,9 @@ struct acceptor *acceptor_new(const struct port *port, const struct listener_set
 /* Begins to accept. This and the following are for the control thread. */
 void acceptor_open(struct acceptor *acceptor);
 
+/* Accepts all that waits at another port, which its own has replaced, and gives that port up. */
+void acceptor_take_over(struct acceptor *acceptor, struct port *port);
+
 /*
  * Stops accepting and gives the acceptor up. Its connections go on and free what they share when the
  * last has gone; what had been accepted by now is among them.

@@ -145,6 +145,15 @@ flow_refused(struct datagram_flow *flow, int error)
 	flow->flows->calls->refused(flow, error);
 }
 
+void
+flow_note_sent(struct datagram_flow *flow)
+{
+	if (flow->sent)
+		return;
+	flow->sent = true;
+	flow->flows->calls->sent(flow);
+}
+
 static void
 flow_end(struct datagram_flow *flow, enum reason reason)
 {

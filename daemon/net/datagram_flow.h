@@ -19,7 +19,7 @@ struct factory;
  * flow's socket, which is connected and never used for another client; what still comes to it when
  * the flow has ended is dropped.
  *
- *   first datagram ──▶ wanted ──▶ CONNECTED ──▶ answered
+ *   first datagram ──▶ wanted ──▶ CONNECTED ──▶ sent ──▶ answered
  *                        ▲            │
  *                        └─ the next ─┤ refused
  *                                     └─▶ lost: silent for timeout_ms, evicted, or the daemon stops
@@ -34,7 +34,9 @@ struct flow_calls {
 	 * the next datagram asks again.
 	 */
 	void (*wanted)(struct datagram_flow *flow);
-	/* The first datagram has come back since it was connected. */
+	/* The first datagram has gone out since it was connected, and was not refused at once. */
+	void (*sent)(struct datagram_flow *flow);
+	/* The first datagram has come back since then. */
 	void (*answered)(struct datagram_flow *flow);
 	/* The socket has failed with this errno, ECONNREFUSED when nobody is there, and is gone. */
 	void (*refused)(struct datagram_flow *flow, int error);

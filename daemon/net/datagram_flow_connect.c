@@ -70,7 +70,7 @@ datagram_flow_connect(struct datagram_flow *flow, const struct sockaddr_any *to)
 			flow->connected = flow->just_connected = true;
 			flow->to_unix = to->u.sa.sa_family == AF_UNIX;
 			flow->segment_max = flow->to_unix ? 0 : UINT16_MAX;
-			flow->answered = false;
+			flow->sent = flow->answered = false;
 			return 0;
 		}
 		limits_leave_flow(flow->port->limits);

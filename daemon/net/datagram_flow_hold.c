@@ -100,7 +100,7 @@ queue_drop(struct datagram_flow *flow, struct held_queue *queue)
 		flow_count_drops(flow, DROP_SEND, 1);
 }
 
-/* Sends what the socket takes: 0, EAGAIN when some has to wait on, or the errno of a refusal. */
+/* Sends what the socket takes, counted when it goes to the client: 0, EAGAIN when some has to wait on, or the errno of a refusal. */
 static int
 queue_send(struct datagram_flow *flow, struct held_queue *queue, const struct datagram_way *way,
 	   bool counted)
@@ -114,6 +114,8 @@ queue_send(struct datagram_flow *flow, struct held_queue *queue, const struct da
 		if (datagram_run_send(way, &piece, 1) == 1) {
 			counters->datagrams_out += counted;
 			counters->bytes_out += counted ? piece.iov_len : 0;
+			if (!counted)
+				flow_note_sent(flow);
 		} else if (errno == EAGAIN || flow_is_refusal(errno)) {
 			return errno;
 		} else {

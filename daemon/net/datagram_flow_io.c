@@ -145,13 +145,19 @@ flow_send(struct datagram_flow *flow, struct datagram_batch *batch)
 		flow_hold_out(flow, batch->out_pieces + done, batch->out_count - done);
 		if (flow_holds_out(flow))
 			flow_watch(flow, EV_WRITE);
+		if (done > 0 && flow->connected)
+			flow_note_sent(flow);
 		return 0;
 	}
 	/* What is on this machine has refused by now: the datagrams can go elsewhere. */
 	if (error == 0 && flow->just_connected)
 		getsockopt(way.fd, SOL_SOCKET, SO_ERROR, &error, &length);
 	flow->just_connected = false;
-	return flow_is_refusal(error) ? error : 0;
+	if (flow_is_refusal(error))
+		return error;
+	if (done > 0)
+		flow_note_sent(flow);
+	return 0;
 }
 
 /* Sends what the flow has to send; what is refused goes to where it is connected next. */

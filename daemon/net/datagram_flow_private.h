@@ -49,7 +49,7 @@ struct datagram_flow {
 	bool connected;
 	bool to_unix;			/* it is to a unix socket */
 	bool just_connected;		/* nothing has been sent since */
-	bool answered;			/* since it was connected */
+	bool sent, answered;		/* since it was connected */
 	bool logged;
 	_Alignas(uint64_t) uint8_t state[];	/* the protocol's, then the name */
 };
@@ -87,6 +87,9 @@ void flow_queue(struct datagram_flow *flow);
 
 /* Ends up to so many flows for another one: how many. */
 unsigned flows_evict(struct datagram_flows *flows, unsigned count);
+
+/* Something has gone out: tells the protocol, if it is the first. */
+void flow_note_sent(struct datagram_flow *flow);
 
 /* Takes the flow's socket away and tells the protocol why. */
 void flow_refused(struct datagram_flow *flow, int error);

@@ -65,7 +65,7 @@ port_find(const struct port_list *known, const char *key, size_t *from)
 {
 	for (; *from < known->count; (*from)++)
 		/* A port that the system has picked is found by its number too. */
-		if (!known->items[*from]->claimed
+		if (!known->items[*from]->claimed && known->items[*from]->replaced_by == NULL
 		    && (strcmp(known->items[*from]->key, key) == 0
 			|| (!known->items[*from]->passed && strcmp(known->items[*from]->text, key) == 0)))
 			return known->items[(*from)++];
@@ -145,10 +145,7 @@ listener_bind_one(struct listener *listener, const struct port_list *known,
 			return error;
 		return listener_add_port(listener, port_ref(port)) < 0 ? strerror(ENOMEM) : NULL;
 	}
-	error = port_open(address->kind, found, any, key, listener->settings, &port);
-	/* Flows of a listener of the past may still answer from there, as long as nobody else needs it. */
-	if (error != NULL && address->kind == ADDRESS_UDP && port_list_abandon(known, found))
-		error = port_open(address->kind, found, any, key, listener->settings, &port);
+	error = port_open(address->kind, found, any, key, listener->settings, known, &port);
 	if (error != NULL)
 		return error;
 	return listener_add_port(listener, port) < 0 ? strerror(ENOMEM) : NULL;
@@ -298,11 +295,25 @@ listener_open(struct listener *listener, struct own_addresses *own, struct resol
 
 		if (error != NULL)
 			log_warning("%s %s: %s", listener_name(listener), port->text, error);
+		port_settle(port);
 		if (listener->intakes[i].acceptor != NULL)
 			acceptor_open(listener->intakes[i].acceptor);
 		else
 			datagram_port_open(listener->intakes[i].datagram_port, own);
 	}
+}
+
+bool
+listener_take_over(const struct listener *listener, struct port *port)
+{
+	for (size_t i = 0; i < listener->ports.count; i++) {
+		if (listener->ports.items[i] != port->replaced_by)
+			continue;
+		if (listener->intakes[i].acceptor != NULL)
+			acceptor_take_over(listener->intakes[i].acceptor, port);
+		return true;
+	}
+	return false;
 }
 
 void

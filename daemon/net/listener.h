@@ -78,6 +78,12 @@ int listener_prepare(struct listener *listener, struct reactor *const *reactors,
  */
 void listener_open(struct listener *listener, struct own_addresses *own, struct resolver *resolver);
 
+/*
+ * If a port of it, which is open, has replaced that one: takes what waits there to be accepted, and gives
+ * it up. Whether it has.
+ */
+bool listener_take_over(const struct listener *listener, struct port *port);
+
 /* Stops accepting and reading. Connections go on. */
 void listener_close(struct listener *listener);
 

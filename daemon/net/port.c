@@ -221,8 +221,9 @@ port_may_apply(const struct port *port, const struct listener_settings *settings
 	return NULL;
 }
 
-const char *
-port_apply(struct port *port, const struct listener_settings *settings)
+/* All of port_apply but the backlog. */
+static const char *
+options_apply(struct port *port, const struct listener_settings *settings)
 {
 	const char *error = interface_apply(port, settings);
 
@@ -231,6 +232,14 @@ port_apply(struct port *port, const struct listener_settings *settings)
 					     &settings->socket, &port->history);
 	if (error == NULL && port->inode != 0)
 		error = path_apply(port, settings);
+	return error;
+}
+
+const char *
+port_apply(struct port *port, const struct listener_settings *settings)
+{
+	const char *error = options_apply(port, settings);
+
 	if (error == NULL && !address_is_datagram(port->kind)
 	    && listen(port->fd, (int)settings->backlog) < 0)
 		error = failure("listen", errno);
@@ -255,10 +264,10 @@ port_new(enum address_kind kind, const char *key)
 	return port;
 }
 
-/* Makes and binds the socket. */
+/* Makes and binds the socket; what port_list_share does is for the caller to undo. */
 static const char *
 port_bind(struct port *port, const struct sockaddr_any *address, bool any,
-	  const struct listener_settings *settings)
+	  const struct listener_settings *settings, const struct port_list *known)
 {
 	int type = address_is_datagram(port->kind) ? SOCK_DGRAM : SOCK_STREAM;
 	int family = address->u.sa.sa_family;
@@ -277,25 +286,31 @@ port_bind(struct port *port, const struct sockaddr_any *address, bool any,
 	error = interface_apply(port, settings);
 	if (error != NULL)
 		return error;
-	if (bind(port->fd, &address->u.sa, address->length) < 0)
+	if (bind(port->fd, &address->u.sa, address->length) == 0)
+		return NULL;
+	if (errno != EADDRINUSE)
 		return failure("bind", errno);
-	return NULL;
+	if (!port_list_share(known, port, address, any))
+		return failure("bind", EADDRINUSE);
+	return bind(port->fd, &address->u.sa, address->length) == 0 ? NULL : failure("bind", errno);
 }
 
 const char *
 port_open(enum address_kind kind, const struct sockaddr_any *address, bool any, const char *key,
-	  const struct listener_settings *settings, struct port **result)
+	  const struct listener_settings *settings, const struct port_list *known,
+	  struct port **result)
 {
 	struct port *port = port_new(kind, key);
 	const char *error;
 
 	if (port == NULL)
 		return failure("memory", ENOMEM);
-	error = port_bind(port, address, any, settings);
+	error = port_bind(port, address, any, settings, known);
 	if (error == NULL)
 		error = port_note_bound(port);
 	if (error == NULL)
-		error = port_apply(port, settings);
+		error = port->shared ? options_apply(port, settings) : port_apply(port, settings);
+	port_list_unshare(known, port, error == NULL);
 	if (error != NULL) {
 		port_unref(port);
 		return error;

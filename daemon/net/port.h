@@ -23,6 +23,8 @@ struct port {
 	struct sockaddr_any bound;
 	bool claimed;			/* by a listener of the set that is being prepared */
 	bool past;			/* nobody was bound to it when that began: it is only held */
+	bool shared;			/* its address, with another one: until both are settled */
+	const struct port *replaced_by;	/* one of that set is in its way: NULL, none */
 	bool owned;			/* socket_user or socket_group has been set on its path */
 	bool passed;			/* by systemd: its unix path is not ours to remove */
 	bool sends_source;		/* bound to every address: replies must name theirs */
@@ -36,9 +38,12 @@ struct port {
  * Binds a socket and (a stream) listens. any: both families, for "*". Returns NULL and a port with one
  * reference, or a sentence such as "bind: Address already in use", valid until the next call.
  * A stale unix socket of ours is replaced; a live or a foreign one, or another file, is not touched.
+ * Those of the known that are in its way and that nobody has claimed are replaced: see
+ * port_list_share. Then a stream does not listen before port_apply.
  */
 const char *port_open(enum address_kind kind, const struct sockaddr_any *address, bool any,
-		      const char *key, const struct listener_settings *settings, struct port **port);
+		      const char *key, const struct listener_settings *settings,
+		      const struct port_list *known, struct port **port);
 
 /* Takes over a passed socket; as port_open. On an error the descriptor stays the caller's. */
 const char *port_adopt(int fd, const char *key, struct port **port);
@@ -73,15 +78,30 @@ int port_list_add(struct port_list *list, struct port *port);
  */
 int port_list_add_past(struct port_list *list);
 
-/* Gives those references back, and the memory of the list. */
-void port_list_clear_known(struct port_list *list);
+/*
+ * Has a port that is not bound yet share its address with those of a list that are in its way: of its
+ * kind, TCP or UDP, claimed by nobody, and not passed. Whether there are any. port_list_unshare follows
+ * bind(2); done: with success, and they are replaced. The new one of a stream still has to listen, and
+ * after that it is to be settled.
+ */
+bool port_list_share(const struct port_list *known, struct port *port,
+		     const struct sockaddr_any *address, bool any);
+void port_list_unshare(const struct port_list *known, struct port *port, bool done);
+void port_settle(struct port *port);
 
 /*
- * Gives up the sockets of those past UDP ports of a list that no listener has claimed and that have the
- * address's port number, so that it can be bound to: whether there were any. What is sent from them from now
- * on is dropped.
+ * Gives up the socket of a port, though it may still be held: what is sent from it from now on is
+ * dropped. Before that, a stream can be made to take no connection any more: who is about to begin one
+ * tries again, and finds what has replaced it.
  */
-bool port_list_abandon(const struct port_list *list, const struct sockaddr_any *address);
+void port_give_up(struct port *port);
+void port_refuse(struct port *port);
+
+/* Gives up those UDP ports of a list that have been replaced. */
+void port_list_give_up(const struct port_list *list);
+
+/* Gives those references back, and the memory of the list. What was replaced and not given up stays. */
+void port_list_clear_known(struct port_list *list);
 
 /* Closes the socket, removes its path, if that is still the one it made, and frees the port. */
 void port_close(struct port *port);

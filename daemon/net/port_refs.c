@@ -1,9 +1,6 @@
 /* port_refs.c - who needs a port: those bound to it, and those who only send from it. */
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "net/listener.h"
 #include "net/port.h"
@@ -101,48 +98,4 @@ port_list_add_past(struct port_list *list)
 	}
 	pthread_mutex_unlock(&mutex);
 	return result;
-}
-
-void
-port_list_clear_known(struct port_list *list)
-{
-	for (size_t i = 0; i < list->count; i++)
-		if (list->items[i]->past) {
-			list->items[i]->past = false;
-			port_unref(list->items[i]);
-		}
-	free(list->items);
-	*list = (struct port_list){ 0 };
-}
-
-/* Puts a descriptor that is no socket in the place of the port's. */
-static void
-abandon(struct port *port)
-{
-	int nothing = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-
-	if (nothing < 0)
-		return;
-	dup3(nothing, port->fd, O_CLOEXEC);
-	close(nothing);
-	/* It is not to be found any more. */
-	port->key[0] = port->text[0] = '\0';
-}
-
-bool
-port_list_abandon(const struct port_list *list, const struct sockaddr_any *address)
-{
-	bool any = false;
-
-	for (size_t i = 0; i < list->count; i++) {
-		struct port *port = list->items[i];
-
-		/* The number is at the same place in both families. */
-		if (!port->past || port->claimed || port->kind != ADDRESS_UDP
-		    || port->bound.u.in.sin_port != address->u.in.sin_port)
-			continue;
-		abandon(port);
-		any = true;
-	}
-	return any;
 }

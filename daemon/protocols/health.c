@@ -87,15 +87,22 @@ health_share(const struct health *health, const struct health_rules *rules, uint
 }
 
 bool
-health_begin(struct health *health, const struct health_rules *rules, uint64_t now_ms)
+health_begin(struct health *health)
 {
 	if (health->state != HEALTH_TRIAL || health->trying)
 		return false;
 	health->trying = true;
-	/* From its first connection on, whether or not that is still there. */
-	if (rules->silent && health->until_ms == UINT64_MAX)
-		health->until_ms = now_ms + rules->fail_timeout_ms;
 	return true;
+}
+
+void
+health_sent(struct health *health, const struct health_rules *rules, uint32_t epoch, uint64_t now_ms)
+{
+	if (!rules->silent || health->state != HEALTH_TRIAL || health->epoch != epoch)
+		return;
+	/* From the first on, whether or not that connection is still there. */
+	if (health->until_ms == UINT64_MAX)
+		health->until_ms = now_ms + rules->fail_timeout_ms;
 }
 
 void

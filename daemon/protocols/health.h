@@ -23,7 +23,7 @@ struct health_rules {
 	uint32_t max_fails;		/* 0: failures of connections make no difference */
 	uint64_t fail_timeout_ms;	/* at least 1 */
 	bool checked;			/* what is down comes back by a check only */
-	bool silent;			/* datagrams: no failure for fail_timeout ends a trial well */
+	bool silent;			/* datagrams: no failure for fail_timeout since one was sent ends a trial well */
 };
 
 enum { HEALTH_SLOTS = 8 };
@@ -59,7 +59,11 @@ uint32_t health_share(const struct health *health, const struct health_rules *ru
 		      uint64_t now_ms);
 
 /* It is given a connection. Returns whether that is the one of a trial. */
-bool health_begin(struct health *health, const struct health_rules *rules, uint64_t now_ms);
+bool health_begin(struct health *health);
+
+/* Something has been sent to it on a connection of that epoch; until then its silence shows nothing. */
+void health_sent(struct health *health, const struct health_rules *rules, uint32_t epoch,
+		 uint64_t now_ms);
 
 /* The connection of a trial of that epoch has ended and has shown nothing. */
 void health_forget_trial(struct health *health, uint32_t epoch);

@@ -14,7 +14,10 @@
 #include "protocols/proxy_settings.h"
 #include "protocols/upstreams_private.h"
 
-enum { SAID_MAX = 40 };			/* bytes of an unexpected answer, for the log */
+enum {
+	SAID_MAX = 40,			/* bytes of an unexpected answer, for the log */
+	OBJECT_MS = 200,		/* who refuses a PROXY header has closed by then */
+};
 
 /* The state of a connection that an inquiry has made. */
 struct asked {
@@ -119,9 +122,12 @@ asked_read_ended(struct transport *transport)
 {
 	struct asked *asked = transport_state(transport);
 
-	if (asked->inquiry != NULL)
-		inquiry_settle(asked->inquiry, INQUIRY_FAILED,
-			       "the connection ended without the answer");
+	if (asked->inquiry == NULL)
+		return;
+	inquiry_settle(asked->inquiry, INQUIRY_FAILED,
+		       asked->inquiry->settings->check.kind == EXCHANGE_CONNECT
+			       ? "the connection ended at its PROXY header"
+			       : "the connection ended without the answer");
 }
 
 static void
@@ -149,6 +155,12 @@ static const struct protocol asked_protocol = {
 };
 
 static void
+inquiry_not_refused(void *arg)
+{
+	inquiry_settle(arg, INQUIRY_PASSED, NULL);
+}
+
+static void
 inquiry_connected(void *arg, struct transport *transport, size_t index)
 {
 	struct inquiry *inquiry = arg;
@@ -168,10 +180,15 @@ inquiry_connected(void *arg, struct transport *transport, size_t index)
 		transport_write(transport, header,
 				proxy_header_write((int)settings->send_proxy, NULL, NULL, header));
 	}
-	if (settings->check.kind == EXCHANGE_CONNECT)
+	if (settings->check.kind == EXCHANGE_CONNECT && settings->send_proxy != SEND_PROXY_NO) {
+		inquiry->deadline.fn = inquiry_not_refused;
+		reactor_set_deadline(inquiry->endpoint->reactor, &inquiry->deadline,
+				     reactor_now_ms() + OBJECT_MS);
+	} else if (settings->check.kind == EXCHANGE_CONNECT) {
 		inquiry_settle(inquiry, INQUIRY_PASSED, NULL);
-	else
+	} else {
 		transport_write(transport, settings->check.send, settings->check.send_length);
+	}
 }
 
 static void

@@ -69,10 +69,23 @@ proxy_flow_wanted(struct datagram_flow *flow)
 				return;
 			}
 		}
-		if (connect_choice(flow, state) == 0 || errno == EMFILE)
+		if (connect_choice(flow, state) == 0)
 			return;
+		if (errno == EMFILE) {
+			choice_end(&state->choice);	/* it is not held up by what we lack */
+			return;
+		}
 		choice_refused(&state->choice, errno);
 	}
+}
+
+static void
+proxy_flow_sent(struct datagram_flow *flow)
+{
+	struct proxy_flow *state = datagram_flow_state(flow);
+
+	if (state->choice.places != NULL)
+		choice_sent(&state->choice);
 }
 
 static void
@@ -108,6 +121,7 @@ proxy_flow_lost(struct datagram_flow *flow)
 static const struct flow_calls proxy_flow_calls = {
 	.state_size = sizeof(struct proxy_flow),
 	.wanted = proxy_flow_wanted,
+	.sent = proxy_flow_sent,
 	.answered = proxy_flow_answered,
 	.refused = proxy_flow_refused,
 	.lost = proxy_flow_lost,

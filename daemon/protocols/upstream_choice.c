@@ -120,7 +120,7 @@ pick(struct upstreams *upstreams, const union peer_address *client, const uint64
 
 /* Fills a choice with what has been picked. */
 static void
-choose(struct upstream *upstream, struct choice *choice, uint64_t now_ms)
+choose(struct upstream *upstream, struct choice *choice)
 {
 	struct upstreams *upstreams = upstream->group;
 	struct candidate *candidate = candidate_of(upstream);
@@ -131,14 +131,10 @@ choose(struct upstream *upstream, struct choice *choice, uint64_t now_ms)
 	choice->places = places;
 	choice->first = upstream->next_place++ % places->preferred;
 	choice->epoch = upstream->health.epoch;
-	choice->trial = health_begin(&upstream->health, &upstreams->rules, now_ms);
+	choice->trial = health_begin(&upstream->health);
 	candidate->open++;
-	if (choice->trial) {
-		if (!upstreams->none_serves)
-			candidate->share = 0;
-		if (upstream->health.until_ms < upstreams->change_ms)
-			upstreams->change_ms = upstream->health.until_ms;
-	}
+	if (choice->trial && !upstreams->none_serves)
+		candidate->share = 0;
 }
 
 enum pick
@@ -158,7 +154,7 @@ upstreams_pick(struct upstreams *upstreams, const union peer_address *client, st
 		set_shares(upstreams, now_ms, &news);
 	picked = pick(upstreams, client, choice->tried);
 	if (picked != BALANCE_NONE) {
-		choose(&upstreams->items[picked], choice, now_ms);
+		choose(&upstreams->items[picked], choice);
 		result = PICK_OK;
 	} else if (upstreams->pending > 0) {
 		result = PICK_UNRESOLVED;
@@ -184,6 +180,20 @@ unsigned
 upstreams_changes(const struct upstreams *upstreams)
 {
 	return atomic_load_explicit(&upstreams->changes, memory_order_relaxed);
+}
+
+void
+choice_sent(const struct choice *choice)
+{
+	struct upstream *upstream = choice->upstream;
+	struct upstreams *upstreams = upstream->group;
+
+	pthread_mutex_lock(&upstreams->mutex);
+	health_sent(&upstream->health, &upstreams->rules, choice->epoch, reactor_now_ms());
+	if (upstream->health.state == HEALTH_TRIAL
+	    && upstream->health.until_ms < upstreams->change_ms)
+		upstreams->change_ms = upstream->health.until_ms;
+	pthread_mutex_unlock(&upstreams->mutex);
 }
 
 void

@@ -75,6 +75,9 @@ enum pick upstreams_pick(struct upstreams *upstreams, const union peer_address *
  */
 unsigned upstreams_changes(const struct upstreams *upstreams);
 
+/* A datagram has been sent to what was picked; before choice_connected. */
+void choice_sent(const struct choice *choice);
+
 /*
  * What was picked has answered: it serves. All but choice->upstream is freed: a choice of that
  * alone is as good for choice_end, so that an established pair keeps one pointer.

@@ -162,19 +162,18 @@ claim_unchanged(const struct running_set *now, const struct config *config,
 	}
 }
 
-/* The set that is to run: what is unchanged as it is, the rest new and bound. -1: errors says why. */
+/*
+ * The set that is to run: what is unchanged as it is, the rest new and bound. known is for
+ * port_list_clear_known in any case. -1: errors says why.
+ */
 static int
 prepare(const struct running_set *now, const struct config *config, const struct running_place *place,
-	struct running_set *next, struct config_errors *errors)
+	struct running_set *next, struct port_list *known, struct config_errors *errors)
 {
-	struct port_list known = { 0 };
-
 	next->items = calloc(config->listener_count, sizeof *next->items);
-	if (next->items == NULL || known_ports(now, place, &known) < 0) {
-		port_list_clear_known(&known);
+	if (next->items == NULL || known_ports(now, place, known) < 0)
 		return -1;
-	}
-	claim_unchanged(now, config, &known);
+	claim_unchanged(now, config, known);
 	for (size_t i = 0; i < config->listener_count; i++) {
 		struct listener_config *wanted = config->listeners[i];
 		struct running *old = running_find(now, wanted->name);
@@ -188,13 +187,12 @@ prepare(const struct running_set *now, const struct config *config, const struct
 		/* Counters and limits go on only where they mean the same. */
 		if (old != NULL && old->config->common.protocol != wanted->common.protocol)
 			old = NULL;
-		new->listener = listener_make(place, wanted, old, &known, errors);
+		new->listener = listener_make(place, wanted, old, known, errors);
 		if (new->listener == NULL)
 			continue;
 		new->config = listener_config_ref(wanted);
 		next->count++;
 	}
-	port_list_clear_known(&known);
 	return next->count == config->listener_count ? 0 : -1;
 }
 
@@ -217,10 +215,20 @@ log_change(const struct running *running, const char *what)
 			   listener_protocol(running->listener)->name, what);
 }
 
-/* Puts the new set in the place of the old one. */
+/* What waits at the ports that have been replaced goes to the listeners of those in their place. */
 static void
-swap(struct running_set *old, const struct running_set *next, struct own_addresses *own,
-     struct resolver *resolver)
+take_over(const struct running_set *next, const struct port_list *known)
+{
+	for (size_t i = 0; i < known->count; i++)
+		for (size_t j = 0; known->items[i]->replaced_by != NULL && j < next->count; j++)
+			if (listener_take_over(next->items[j].listener, known->items[i]))
+				break;
+}
+
+/* Puts the new set in the place of the old one, and clears the known ports. */
+static void
+swap(struct running_set *old, const struct running_set *next, struct port_list *known,
+     struct own_addresses *own, struct resolver *resolver)
 {
 	for (size_t i = 0; i < old->count; i++) {
 		if (is_kept(next, &old->items[i])) {
@@ -231,6 +239,7 @@ swap(struct running_set *old, const struct running_set *next, struct own_address
 		if (running_find(next, old->items[i].config->name) == NULL)
 			log_change(&old->items[i], "closed");
 	}
+	port_list_give_up(known);
 	for (size_t i = 0; i < next->count; i++) {
 		if (is_kept(old, &next->items[i]))
 			continue;
@@ -239,6 +248,8 @@ swap(struct running_set *old, const struct running_set *next, struct own_address
 						    ? "listening"
 						    : "changed");
 	}
+	take_over(next, known);
+	port_list_clear_known(known);
 	for (size_t i = 0; i < old->count; i++) {
 		if (is_kept(next, &old->items[i]))
 			continue;
@@ -267,15 +278,17 @@ running_set_apply(struct running_set *now, const struct config *config,
 		  const struct running_place *place, struct config_errors *errors)
 {
 	struct running_set next = { 0 };
+	struct port_list known = { 0 };
 	struct own_addresses *own = NULL;
 
-	if (prepare(now, config, place, &next, errors) == 0)
+	if (prepare(now, config, place, &next, &known, errors) == 0)
 		own = own_addresses_of(&next);
 	if (own == NULL) {
+		port_list_clear_known(&known);
 		abandon(now, &next);
 		return -1;
 	}
-	swap(now, &next, own, place->resolver);
+	swap(now, &next, &known, own, place->resolver);
 	own_addresses_unref(own);
 	return 0;
 }

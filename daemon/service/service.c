@@ -334,9 +334,10 @@ service_free(struct service *service)
 		reactor_stop(service->reactors[i]);
 		reactor_join(service->reactors[i]);
 	}
+	/* No thread of it wakes a reactor after this; what is on its way is freed with the reactor. */
+	resolver_free(service->resolver);
 	for (size_t i = 0; i < service->reactor_count; i++)
 		reactor_free(service->reactors[i]);
-	resolver_free(service->resolver);	/* what was on its way to a reactor is gone with that */
 	for (size_t i = 0; i < service->passed.count; i++)
 		port_unref(service->passed.items[i]);
 	free(service->passed.items);

@@ -1,6 +1,7 @@
 """A twined that a test has started: its addresses, log, notifications, and how it ends."""
 
 import contextlib
+import itertools
 import os
 import random
 import re
@@ -20,7 +21,7 @@ TWINED = os.environ.get("TWINED", os.path.join(SOURCE, "twined"))
 SANITIZED = os.environ.get("TWINED_SANITIZE", "no") not in ("", "no")
 # Every deadline is this much longer: under valgrind or sanitizers, or on a busy machine.
 SLOW = float(os.environ.get("TWINED_SLOW", "4" if SANITIZED else "1"))
-PATIENCE = 10 * SLOW
+PATIENCE = 20 * SLOW
 REPORT = re.compile(r"(Address|Leak|Thread|Memory|UndefinedBehavior)Sanitizer|: runtime error: ")
 # What a daemon may say that has nothing to complain about.
 LOG_LINE = re.compile(r"twined: (warning|notice|info|debug): .")
@@ -38,6 +39,23 @@ def wait_for(condition, what, seconds=PATIENCE):
             return value
         assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
         time.sleep(0.002)
+
+
+def despite_stalls(limit_s, attempt):
+    """
+    For what must go on at a pace: runs attempt(step), which calls step() after each of its steps.
+    One that fails though each step took less than limit_s has failed; others are made again.
+    """
+    deadline = time.monotonic() + 3 * PATIENCE
+    while True:
+        times = [time.monotonic()]
+        try:
+            return attempt(lambda: times.append(time.monotonic()))
+        except (AssertionError, OSError):
+            times.append(time.monotonic())
+            longest = max(later - earlier for earlier, later in itertools.pairwise(times))
+            if longest < limit_s or times[-1] > deadline:
+                raise
 
 
 def listener(name, protocol, listen="tcp://127.0.0.1:0", **keys):
@@ -196,19 +214,20 @@ class Daemon:
             file.write(config)
 
     def _wait_in(self, items, matches, what, since, seconds):
-        deadline = time.monotonic() + seconds
+        deadline, more = time.monotonic() + seconds, 10
         with self.changed:
             while True:
+                if self.process.poll() is not None and not self.threads[1].is_alive():
+                    more -= 1		# what it has said at last may be on its way
                 for item in items[since:]:
                     match = matches(item)
                     if match:
                         return match
                 left = deadline - time.monotonic()
-                over = self.process.poll() is not None and left < seconds - 0.5
-                if left <= 0 or over:
+                if left <= 0 or more <= 0:
                     raise AssertionError(f"{what} did not come; exit {self.process.poll()}; log:\n"
                                          + "\n".join(self.log[-40:]))
-                self.changed.wait(min(left, 0.2))
+                self.changed.wait(min(left, 0.1))
 
     def wait_log(self, pattern, since=0, seconds=PATIENCE):
         """The match of the first log line that fits."""

@@ -8,9 +8,11 @@ import pytest
 
 from backends import ask, backend, reply	# backend is a fixture
 from datagram_peers import upstream		# so is this
-from support import SLOW, listener, receive, wait_for
+from support import PATIENCE, SLOW, listener, receive, receive_all, wait_for
 
 QUICK = {"check_interval": "50ms", "fail_timeout": "100ms"}
+# A check may take as long as it is to the next one, but no less than half a second.
+UNHURRIED = {"check_interval": "2s"}
 PING = r'"PING\r\n" "+PONG"'
 
 
@@ -22,6 +24,11 @@ def proxy(twined, *upstreams, **keys):
 def wait_down(daemon, server, why, failures=r"\d+"):
     daemon.wait_log(rf"warning: web: upstream {server.address}: "
                     rf"down after {failures} failures?: {why}$")
+
+
+def downs(daemon):
+    """The lines of those that went down; a slow machine has checks that time out, and that is no fault."""
+    return daemon.lines(": down after .*: (?!Connection timed out$)")
 
 
 def test_one_that_does_not_accept_is_down_before_a_client_finds_out(twined, backend):
@@ -48,7 +55,7 @@ def test_with_checks_only_a_check_brings_one_back(twined, backend):
     a = backend("a", reply)
     a.answer = b"-ERR not yet\r\n"
     daemon = proxy(twined, a, check=PING, max_fails=1)
-    wait_down(daemon, a, 'the answer begins "-ERR not yet"')
+    wait_down(daemon, a, '(the answer begins "-ERR not yet"|Connection timed out)')
     # It accepts clients, and is tried for want of another; that does not make it serve.
     for _ in range(5):
         client = daemon.connect("web")
@@ -65,7 +72,7 @@ def test_the_answer_decides(twined, backend):
     a, b = backend("a", reply), backend("b", reply)
     a.answer = b"-LOADING Redis is loading the dataset in memory\r\n"
     b.answer = b"+PONG\r\n"
-    daemon = proxy(twined, a, b, check=PING)
+    daemon = proxy(twined, a, b, check=PING, **UNHURRIED)
     wait_down(daemon, a, 'the answer begins "-LOADING Redis is loading the dataset in"', failures="1")
     assert not daemon.lines(re.escape(b.address))
     a.answer = b.answer
@@ -76,10 +83,11 @@ def test_the_answer_decides(twined, backend):
 def test_any_byte_may_be_sent_and_expected(twined, backend):
     a = backend("a", reply)
     a.answer = b"\x00\xff\"\\ok and more"
-    daemon = proxy(twined, a, check=r'"\x00\xff\"\\\0\t" "\x00\xff\"\\ok"')
-    wait_for(lambda: len(a.heard) > 3, "checks")
+    daemon = proxy(twined, a, check=r'"\x00\xff\"\\\0\t" "\x00\xff\"\\ok"',
+                   **UNHURRIED)
+    wait_for(lambda: len(a.heard) > 1, "checks")
     assert set(a.heard) == {b"\x00\xff\"\\\x00\t"}
-    assert not daemon.lines(": down after")
+    assert not downs(daemon)
     a.answer = b"\x00\xff\"\\oh\x1b[2J"
     wait_down(daemon, a, re.escape(r'the answer begins "') + '.*')
     # Nothing that comes from it can spoil the log.
@@ -90,7 +98,7 @@ def test_one_that_speaks_first_is_not_asked(twined, backend):
     a = backend("220 hello\r\n")
     daemon = proxy(twined, a, check='"" "220 "')
     wait_for(lambda: a.accepted > 3, "checks")
-    assert not daemon.lines(": down after")
+    assert not downs(daemon)
 
 
 def test_a_long_answer_is_neither_waited_for_nor_kept(twined, backend):
@@ -98,8 +106,8 @@ def test_a_long_answer_is_neither_waited_for_nor_kept(twined, backend):
         while True:
             connection.sendall(b"+" * 65536)
     a = backend("a", pour)
-    daemon = proxy(twined, a, check='"" "+++"')
-    wait_for(lambda: a.accepted > 5, "checks")
+    daemon = proxy(twined, a, check='"" "+++"', **UNHURRIED)
+    wait_for(lambda: a.accepted > 1, "checks")
     assert not daemon.lines(": down after")
 
 
@@ -112,7 +120,8 @@ def test_a_long_answer_is_neither_waited_for_nor_kept(twined, backend):
 ], ids=["silence", "end", "reset"])
 def test_what_is_no_answer_fails(twined, backend, handler, why):
     a = backend("a", handler)
-    daemon = proxy(twined, a, check=PING, connect_timeout="100ms")
+    limit = {"connect_timeout": "100ms"} if why == "Connection timed out" else UNHURRIED
+    daemon = proxy(twined, a, check=PING, **limit)
     wait_down(daemon, a, why, failures="1")
 
 
@@ -124,6 +133,15 @@ def test_a_check_begins_with_a_header_that_names_nobody(twined, backend, version
     proxy(twined, a, check=PING, send_proxy=version)
     wait_for(lambda: heard, "a check")
     assert heard[0] == header + b"PING\r\n"
+
+
+def test_who_accepts_and_refuses_the_header_is_down(twined, backend):
+    a = backend("a", lambda _, connection: connection.recv(100))
+    b = backend("b", lambda _, connection: receive_all(connection))
+    daemon = proxy(twined, a, b, check="connect", send_proxy="v1")
+    wait_down(daemon, a, "the connection ended at its PROXY header")
+    wait_for(lambda: b.accepted > 3, "checks")
+    assert not daemon.lines(re.escape(b.address))
 
 
 def test_checks_come_from_the_source_address(twined, backend):
@@ -160,6 +178,8 @@ def test_a_reload_ends_the_checks_of_what_is_gone(twined, backend):
     assert daemon.reload(listener("web", "proxy", upstream=b.address, check="connect",
                                   check_interval="50ms")).returncode == 0
     wait_for(lambda: b.accepted > 0, "checks of the new one")
+    with socket.create_connection(("127.0.0.1", a.port), PATIENCE) as last:
+        assert last.recv(1) == b"a"		# all that came before it has been accepted
     since = a.accepted
     wait_for(lambda: b.accepted > 10, "more of them")
     assert a.accepted <= since + 1
@@ -184,12 +204,14 @@ def test_a_datagram_server_is_asked_with_a_datagram(twined, upstream, directory)
         daemon = twined(listener("dns", "proxy", "udp://127.0.0.1:0", upstream=a.address,
                                  check='"ping" "pong"', **QUICK))
         a.wait(4, "checks")
-        assert not daemon.lines(": down after")
+        assert not downs(daemon)
+        since = len(daemon.log)
         answers["it"] = b"po"
         daemon.wait_log(rf'upstream {re.escape(a.address)}: down after 3 failures: '
-                        'the answer begins "po"$')
+                        '(the answer begins "po"|Connection timed out)$', since)
+        since = len(daemon.log)
         answers["it"] = b"pong"
-        daemon.wait_log(": up$")
+        daemon.wait_log(": up$", since)
         client = daemon.connect("dns", "udp")
         client.send(b"hello")
         assert client.recv(100) == b"served"
@@ -199,14 +221,23 @@ def test_a_datagram_server_that_is_not_there_or_silent_is_down(twined, upstream)
     a, b, c = upstream(), upstream(answer=lambda *_: []), upstream(answer=lambda *_: [b"pong"])
     a.close()
     daemon = twined(listener("dns", "proxy", "udp://127.0.0.1:0", check='"ping" "pong"',
-                             connect_timeout="100ms", **QUICK,
+                             connect_timeout=f"{int(500 * SLOW)}ms", **QUICK,
                              upstream=f"{a.address}, {b.address}, {c.address}"))
     daemon.wait_log(f"{a.address}: down after 1 failure: Connection refused$")
     daemon.wait_log(f"{b.address}: down after 1 failure: Connection timed out$")
-    for _ in range(6):
-        client = daemon.connect("dns", "udp")
-        client.send(b"hello")
-        assert client.recv(100) == b"pong"
+
+    def are_served():
+        """On a slow machine the third may be down for a while, too."""
+        for _ in range(6):
+            client = daemon.connect("dns", "udp")
+            client.settimeout(1)
+            client.send(b"hello")
+            try:
+                assert client.recv(100) == b"pong"
+            except TimeoutError:
+                return False
+        return True
+    wait_for(are_served, "six are served one after another")
 
 
 def test_a_real_server_that_is_killed_and_started_again(twined, real_server):

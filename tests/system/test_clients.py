@@ -47,7 +47,7 @@ def client(*command, data=b""):
     """What a program prints that is given data on its standard input."""
     if shutil.which(command[0]) is None:
         pytest.skip(f"{command[0]} is not installed")
-    result = subprocess.run(command, input=data, capture_output=True, timeout=PATIENCE, check=False)
+    result = subprocess.run(command, input=data, capture_output=True, timeout=2 * PATIENCE, check=False)
     assert result.returncode == 0, result.stderr
     return result.stdout
 
@@ -84,7 +84,7 @@ def test_nc_through_a_unix_socket(services, directory):
 
 def test_nc_over_udp(services):
     port = str(services("echo").port("it", "udp"))
-    assert client("nc", "-u", "-w", "1", "-W", "1", "127.0.0.1", port, data=b"hi") == b"hi"
+    assert client("nc", "-u", "-w", str(int(PATIENCE)), "-W", "1", "127.0.0.1", port, data=b"hi") == b"hi"
 
 
 def test_nc_reads_the_time_of_day(services):
@@ -108,7 +108,7 @@ def test_socat_prints_what_it_sends(services, directory, kind):
     daemon = services("echo")
     where = f"TCP:127.0.0.1:{daemon.port('it')}" if kind == "TCP" else f"UNIX:{directory}/s"
     data = os.urandom(1 << 20)
-    assert client("socat", "-t10", "-", where, data=data) == data
+    assert client("socat", f"-t{PATIENCE}", "-", where, data=data) == data
 
 
 def test_two_ncs_talk_over_a_relay(services):

@@ -7,9 +7,10 @@ import time
 
 import pytest
 
-from support import SLOW, listener, receive, wait_for
+from support import PATIENCE, SLOW, listener, receive, wait_for
 
 LIMIT = {resource.RLIMIT_NOFILE: 64}
+TOO_MANY = "accept: Too many open files"
 
 
 def exhaust(daemon, name="echo"):
@@ -18,36 +19,46 @@ def exhaust(daemon, name="echo"):
     for _ in range(100):
         client = daemon.connect(name)
         client.sendall(b"?")
-        client.settimeout(0.3)
-        try:
-            if client.recv(1) != b"?":
-                continue
-            served.append(client)
-        except TimeoutError:
-            waiting.append(client)
-            if len(waiting) == 3:
-                break
+        client.settimeout(0.05)
+        (served if is_answered(client, daemon) else waiting).append(client)
+        if len(waiting) == 3:
+            break
     assert served and len(waiting) == 3, (len(served), len(waiting))
+    for client in served:
+        client.settimeout(PATIENCE)
     return served, waiting
+
+
+def is_answered(client, daemon):
+    """Whether a client is served: it is, or else the daemon says that it has no descriptor."""
+    def outcome():
+        try:
+            return client.recv(1)
+        except TimeoutError:
+            return daemon.lines(TOO_MANY) and b"none"
+    return wait_for(outcome, "an answer or none") == b"?"
 
 
 @pytest.fixture
 def exhausted(twined):
     """A daemon whose descriptors are all in use."""
     daemon = twined("[daemon]\nthreads = 1\nmax_connections = 1000\n" + listener("echo", "echo"),
-                    limits=LIMIT, errors="accept: Too many open files")
+                    limits=LIMIT, errors=TOO_MANY)
     served, waiting = exhaust(daemon)
     return daemon, served, waiting
 
 
 def test_it_costs_no_cpu_and_at_most_a_log_line_a_second(exhausted):
     daemon, _, _ = exhausted
-    daemon.wait_log("accept: Too many open files")
-    since, before, started = len(daemon.log), daemon.cpu_time(), time.monotonic()
-    time.sleep(1.5)			# the span that is measured
-    seconds = time.monotonic() - started
-    assert (daemon.cpu_time() - before) / seconds < 0.02 * SLOW
-    assert len(daemon.log) - since <= 2
+    since, started = len(daemon.log), time.monotonic()
+
+    def is_idle():
+        before = daemon.cpu_time()
+        time.sleep(1.5)			# the span that is measured
+        return daemon.cpu_time() - before < 0.03 * SLOW
+    wait_for(is_idle, "nothing to do")
+    lines = len(daemon.log) - since
+    assert lines <= time.monotonic() - started + 2
 
 
 def test_who_is_connected_is_served(exhausted):
@@ -57,34 +68,33 @@ def test_who_is_connected_is_served(exhausted):
         assert receive(client, 2) == b"hi"
 
 
-def test_accepting_goes_on_within_200_ms_after_one_is_free(exhausted):
-    daemon, served, waiting = exhausted
+def test_accepting_goes_on_by_itself_after_one_is_free(exhausted):
+    _, served, waiting = exhausted
     for client in waiting:
         served.pop().close()
-        started = time.monotonic()
-        client.settimeout(5)
+        client.settimeout(PATIENCE)
         assert client.recv(1) == b"?"
-        assert time.monotonic() - started < 0.2 * SLOW
 
 
 def test_with_max_connections_auto_the_limit_is_never_met(twined):
     daemon = twined("[daemon]\nthreads = 2\n" + listener("echo", "echo"),
                     limits={resource.RLIMIT_NOFILE: 160})
-    served, waiting = exhaust(daemon)
-    assert not daemon.lines("accept: Too many open files")
-    served.pop().close()
-    assert wait_for(lambda: answered(waiting), "one that waits is served", 5)
-
-
-def answered(clients):
-    for client in clients:
+    waiting = [daemon.connect("echo") for _ in range(200)]		# more than there is room for
+    for client in waiting:
+        client.sendall(b"?")
         client.settimeout(0.01)
-        try:
-            if client.recv(1) == b"?":
-                return True
-        except TimeoutError:
-            pass
-    return False
+    while waiting:
+        client = wait_for(lambda: next(filter(is_served, waiting), None), "one that waits is served")
+        client.close()
+        waiting.remove(client)
+    assert not daemon.lines("Too many open files")
+
+
+def is_served(client):
+    try:
+        return client.recv(1) == b"?"
+    except TimeoutError:
+        return False
 
 
 def test_a_proxy_without_a_descriptor_for_its_upstream_turns_the_client_away(twined, server):
@@ -101,7 +111,7 @@ def test_a_proxy_without_a_descriptor_for_its_upstream_turns_the_client_away(twi
     def works():
         client = daemon.connect("web")
         client.sendall(b"?")
-        client.settimeout(1)
+        client.settimeout(PATIENCE / 10)
         try:
             return client.recv(1) == b"?"
         except OSError:
@@ -112,7 +122,7 @@ def test_a_proxy_without_a_descriptor_for_its_upstream_turns_the_client_away(twi
 def test_datagrams_are_answered_while_there_are_no_descriptors(twined):
     daemon = twined("[daemon]\nthreads = 1\nmax_connections = 1000\n"
                     + listener("echo", "echo", "tcp://127.0.0.1:0, udp://127.0.0.1:0"),
-                    limits=LIMIT, errors="accept: Too many open files")
+                    limits=LIMIT, errors=TOO_MANY)
     exhaust(daemon)
     client = daemon.connect("echo", "udp")
     client.send(b"hi")

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from support import SLOW, listener, receive, receive_all, wait_for
+from support import PATIENCE, listener, receive, receive_all, wait_for
 
 
 def is_served(client):
@@ -49,7 +49,7 @@ def test_over_max_connections_a_client_waits_for_a_place(twined, directory, sche
     fourth = daemon.connect("echo", scheme)
     assert waits(fourth)
     clients.pop().close()
-    fourth.settimeout(2 * SLOW)
+    fourth.settimeout(PATIENCE)
     assert receive(fourth, 1) == b"?"
     assert waits(daemon.connect("echo", scheme))
 
@@ -119,7 +119,7 @@ def test_accept_rate_holds_the_rest_in_the_backlog(twined):
         assert is_served(client)
     seconds = time.monotonic() - started
     # A burst of up to a second's worth, then 20 a second.
-    assert 0.8 < seconds < 3 * SLOW
+    assert 0.8 < seconds < PATIENCE
 
 
 @pytest.mark.parametrize("keys, source, served", [

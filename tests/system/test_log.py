@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from support import TWINED, exchange, listener, receive, reset, wait_for
+from support import PATIENCE, TWINED, exchange, listener, receive, reset, wait_for
 
 
 def test_a_connection_has_an_open_and_a_close_line(twined):
@@ -138,7 +138,7 @@ def test_the_journals_stream_is_detected(directory, journal):
                                    env={**os.environ, "JOURNAL_STREAM": stream})
     wait_for(lambda: os.path.getsize(f"{directory}/stderr") > 0, "it speaks")
     process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 0
+    assert process.wait(PATIENCE) == 0
     with open(f"{directory}/stderr", encoding="ascii") as file:
         lines = file.read().splitlines()
     for line in lines:
@@ -146,20 +146,26 @@ def test_the_journals_stream_is_detected(directory, journal):
     assert any("listening" in line for line in lines)
 
 
+def accepts(path):
+    """Whether somebody listens at a path: the socket is there a moment before."""
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(path) == 0
+
+
 def test_a_log_that_nobody_reads_does_not_stop_it(twined, directory):
     read, write = os.pipe()
     os.set_blocking(write, True)
     process = subprocess.Popen([TWINED, "-L", f"echo unix://{directory}/s"], stderr=write)
     os.close(write)
-    wait_for(lambda: os.path.exists(f"{directory}/s"), "it listens")
+    wait_for(lambda: accepts(f"{directory}/s"), "it listens")
     os.close(read)			# every further line is an EPIPE
     try:
         for _ in range(50):
             with socket.socket(socket.AF_UNIX) as client:
-                client.settimeout(10)
+                client.settimeout(PATIENCE)
                 client.connect(f"{directory}/s")
                 client.sendall(b"hi")
                 assert receive(client, 2) == b"hi"
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(PATIENCE) == 0

@@ -69,7 +69,7 @@ def test_a_peer_that_does_not_read_slows_only_itself(twined):
     for _ in range(200):
         other.sendall(b"hi")
         assert receive(other, 2) == b"hi"
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < PATIENCE
 
 
 def test_blocked_connections_cost_no_cpu(twined):
@@ -78,7 +78,7 @@ def test_blocked_connections_cost_no_cpu(twined):
     push_all([daemon.connect("echo") for _ in range(10)])
     for _ in range(10):
         daemon.connect("gen")
-    wait_for(lambda: is_quiet(daemon), "no connection keeps it busy", 5)
+    wait_for(lambda: is_quiet(daemon), "no connection keeps it busy")
 
 
 def is_quiet(daemon):
@@ -90,14 +90,15 @@ def is_quiet(daemon):
 def test_memory_of_blocked_connections_is_given_back(twined, directory):
     daemon = twined("[daemon]\nthreads = 1\n" + listener("echo", "echo", f"unix://{directory}/s"))
     after = []
-    for _ in range(3):
+    for _ in range(5):
         clients = [daemon.connect("echo", "unix") for _ in range(COUNT // 2)]
         push_all(clients, 0.2)
         for client in clients:
             client.close()
         wait_for(lambda: len(daemon.lines("closed: ")) == len(daemon.lines(": open")), "all closed")
         after.append(daemon.rss())
-    assert after[2] - after[0] < 4 << 20
+    # Less than two rounds hold: on a slow machine one may have held little.
+    assert after[4] - after[0] < COUNT * 64 * 1024
 
 
 def test_an_idle_connection_costs_less_than_a_kilobyte(twined, directory):

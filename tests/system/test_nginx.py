@@ -1,8 +1,10 @@
 """nginx behind the proxy: curl carries large bodies both ways, wrk many requests."""
 
 import hashlib
+import itertools
 import os
 import re
+import signal
 import subprocess
 import threading
 
@@ -150,18 +152,27 @@ def test_uploads_and_downloads_at_once_arrive_whole(nginx, digest, forward):
 def test_wrk_gets_every_answer(nginx, forward, header):
     daemon = forward(nginx.address())
     before = accepted(nginx)
-    text = client("wrk", "-t", "2", "-c", "64", "-d", "1s", "-H", f"Connection: {header}",
+    text = client("wrk", "-t", "2", "-c", "64", "-d", "3s", "--timeout", "60s", "-H", f"Connection: {header}",
                   f"http://127.0.0.1:{daemon.port('web')}/short").decode()
     assert "Socket errors" not in text and "Non-2xx" not in text, text
     requests = int(re.search(r"(\d+) requests in", text)[1])
-    wait_for(lambda: len(daemon.lines(": open$")) == len(daemon.lines(": closed: ")), "all closed")
-    connections = len(daemon.lines(": open$"))
+    wait_for(lambda: counted(daemon)[0] == 0, "all closed")
+    connections = counted(daemon)[1]
     if header == "close":
         assert connections >= requests > 0
     else:
         assert connections <= 64 + 2 < requests		# wrk's threads try the server out before
     # Each connection that came to us went to the server, and none twice.
-    assert accepted(nginx) - before - 1 == connections
+    asked = itertools.count(1)			# so many of them are ours
+    wait_for(lambda: accepted(nginx) - before - next(asked) == connections, "the same number")
+
+
+def counted(daemon):
+    """How many connections are open, and have been accepted."""
+    since = len(daemon.log)
+    daemon.signal(signal.SIGUSR1)
+    match = daemon.wait_log(r" web: (\d+) open, (\d+) accepted", since)
+    return int(match[1]), int(match[2])
 
 
 def accepted(nginx):

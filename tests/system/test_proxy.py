@@ -1,5 +1,6 @@
 """proxy: bytes to an upstream and back, with half-closes, resets and back-pressure passed on."""
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -10,8 +11,8 @@ import time
 
 import pytest
 
-from support import (PATIENCE, SANITIZED, SLOW, exchange, listener, push, receive, receive_all,
-                     reset, wait_for)
+from support import (PATIENCE, SANITIZED, SLOW, despite_stalls, exchange, listener, push, receive,
+                     receive_all, reset, wait_for)
 
 
 def proxy(twined, upstream, listen="tcp://127.0.0.1:0", **keys):
@@ -123,14 +124,14 @@ def test_a_reset_after_the_clients_half_close_resets_the_server(twined, server):
         connection.sendall(b"ready")
         watch = select.poll()
         watch.register(connection, 0)		# both ends have gone, or an error
-        if watch.poll(3000 * SLOW):
+        if watch.poll(PATIENCE * 1000):
             ended.set()
     client = proxy(twined, server(wait)).connect("web")
     client.sendall(b"hi")
     client.shutdown(socket.SHUT_WR)
     assert receive(client, 5) == b"ready"
     reset(client)
-    assert ended.wait(3 * SLOW)
+    assert ended.wait(PATIENCE)
 
 
 def test_a_reset_while_the_server_does_not_read_resets_the_server(twined, server):
@@ -170,7 +171,7 @@ def test_an_upstream_that_does_not_answer_costs_connect_timeout(twined, silent):
     daemon = proxy(twined, silent, connect_timeout="300ms")
     started = time.monotonic()
     expect_reset(daemon)
-    assert 0.25 < time.monotonic() - started < 2 * SLOW
+    assert time.monotonic() - started > 0.25
     daemon.wait_log("closed: connect_timeout")
 
 
@@ -266,16 +267,41 @@ def test_a_pair_is_idle_only_when_both_of_its_sides_are(twined, server):
     def pour(connection):
         connection.sendall(data)
         receive_all(connection)
-    daemon = proxy(twined, server(pour), idle_timeout="300ms")
-    client = daemon.connect("web", buffer=4096)
-    got = bytearray()
-    started = time.monotonic()
-    while time.monotonic() - started < 1.5:
-        got += client.recv(4096)
-        time.sleep(0.02)		# the pace is what is tested
-    assert not daemon.lines("closed: ")
-    got += receive(client, len(data) - len(got))
-    assert got == data
+    daemon = proxy(twined, server(pour), idle_timeout="600ms")
+
+    def read(step):
+        client = daemon.connect("web", buffer=4096)
+        got = bytearray()
+        started = time.monotonic()
+        while time.monotonic() - started < 1.8:
+            got += client.recv(4096)
+            time.sleep(0.02)		# the pace is what is tested
+            step()
+        while len(got) < len(data):
+            part = client.recv(4096)
+            assert part
+            got += part
+            step()
+        assert got == data
+    despite_stalls(0.3, read)
+
+
+DROPS = 20
+
+
+def drop_by_drop(connection):
+    """Sends what hear_drops expects, at a pace; who is slow may have been given up."""
+    with contextlib.suppress(OSError):
+        for _ in range(DROPS):
+            connection.sendall(b".")
+            time.sleep(0.05)		# the pace is what is tested
+
+
+def hear_drops(client, step):
+    for _ in range(DROPS):
+        assert client.recv(1) == b"."
+        step()
+    assert client.recv(1) == b""
 
 
 HALF_CLOSED = {"half_close_timeout": "400ms", "linger_timeout": "100ms"}
@@ -301,7 +327,7 @@ def test_a_server_that_is_silent_after_the_clients_end_is_given_up(twined, serve
     # An end of stream would be an answer: that there is none.
     with pytest.raises(ConnectionResetError):
         receive_all(client)
-    assert 0.35 < time.monotonic() - started < 1 * SLOW
+    assert time.monotonic() - started > 0.35
     daemon.wait_log("closed: half_close_timeout, 5 bytes in, 0 out")
     given_up.set()
     assert refused.wait(PATIENCE)
@@ -322,20 +348,22 @@ def test_a_client_that_is_silent_after_the_servers_end_is_given_up(twined, serve
     client = daemon.connect("web")
     assert receive_all(client) == b"welcome"
     daemon.wait_log("closed: half_close_timeout, 0 bytes in, 7 out")
-    assert 0.35 < time.monotonic() - started < 1 * SLOW
+    assert time.monotonic() - started > 0.35
     wait_for(lambda: ends == ["reset"], "the server learns of it")
 
 
 def test_who_goes_on_after_the_others_end_is_not_silent(twined, server):
     def drip(connection):
         assert receive_all(connection) == b"hello"
-        for _ in range(20):
-            connection.sendall(b".")
-            time.sleep(0.05)		# the pace is what is tested
-    client = proxy(twined, server(drip), **HALF_CLOSED).connect("web")
-    client.sendall(b"hello")
-    client.shutdown(socket.SHUT_WR)
-    assert receive_all(client) == b"." * 20
+        drop_by_drop(connection)
+    daemon = proxy(twined, server(drip), **HALF_CLOSED)
+
+    def hear(step):
+        client = daemon.connect("web")
+        client.sendall(b"hello")
+        client.shutdown(socket.SHUT_WR)
+        hear_drops(client, step)
+    despite_stalls(0.2, hear)
 
 
 @pytest.mark.parametrize("limit", ["none", "1h"])
@@ -356,9 +384,5 @@ def test_a_half_closed_pair_is_idle_after_idle_timeout_at_the_latest(twined, ser
 
 
 def test_traffic_one_way_keeps_a_proxied_connection_open(twined, server):
-    def drip(connection):
-        for _ in range(20):
-            connection.sendall(b".")
-            time.sleep(0.05)		# the pace is what is tested
-    daemon = proxy(twined, server(drip), idle_timeout="400ms")
-    assert receive_all(daemon.connect("web")) == b"." * 20
+    daemon = proxy(twined, server(drop_by_drop), idle_timeout="400ms")
+    despite_stalls(0.2, lambda step: hear_drops(daemon.connect("web"), step))

@@ -51,7 +51,7 @@ def answer_the_honest(data, _source):
 def test_new_clients_are_served_in_a_flood(twined, crowd, limits):
     echo = twined(listener("echo", "echo", "udp://127.0.0.1:0"))	# answers the flood, too
     daemon = twined(listener("it", "proxy", "udp://127.0.0.1:0", upstream=echo.address("echo", "udp"),
-                             max_sessions=10000), limits=limits)
+                             max_sessions=10000, session_timeout="1h"), limits=limits)
     flood = Flood(crowd, daemon, "it")
     for number in range(CLIENTS):
         flood.go_on(SOURCES // CLIENTS)
@@ -69,7 +69,7 @@ def test_a_client_of_old_keeps_its_flow_in_a_flood(twined, upstream, crowd):
     server = upstream(answer=answer_the_honest)
     server.keep = False
     daemon = twined(listener("it", "proxy", "udp://127.0.0.1:0", upstream=server.address,
-                             max_sessions=1000))
+                             max_sessions=1000, session_timeout="1h"))
     old = [daemon.connect("it", "udp") for _ in range(100)]
     for turn in range(2):
         for number, client in enumerate(old):
@@ -145,9 +145,9 @@ def test_after_a_flood_everything_is_given_back(twined, crowd):
     Flood(crowd, daemon, "it").go_on(4000)
     wait_for(lambda: summary(daemon, "it")["flows open"] == 0, "all flows have ended")
     counts = summary(daemon, "it")
-    assert counts["flows"] == 4001
-    assert counts["session_timeout"] + counts.get("evicted", 0) == 4001
-    assert len(daemon.descriptors()) <= before + 1	# its state goes out by one now and then
+    assert counts["flows"] >= 4001		# the mark's may have been made anew
+    assert counts["session_timeout"] + counts.get("evicted", 0) == counts["flows"]
+    wait_for(lambda: len(daemon.descriptors()) <= before, "all descriptors are closed")
     ask(daemon.connect("it", "udp"), b"?")
 
 
@@ -180,8 +180,8 @@ def narrow(root):
 
 def test_new_clients_are_served_when_local_ports_run_out(twined, narrow):
     echo = twined(listener("echo", "echo", "udp://127.0.0.1:7"), wrapper=narrow.enter)
-    daemon = twined(listener("it", "proxy", "udp://127.0.0.1:53", upstream=echo.address("echo", "udp")),
-                    wrapper=narrow.enter)
+    daemon = twined(listener("it", "proxy", "udp://127.0.0.1:53", upstream=echo.address("echo", "udp"),
+                             session_timeout="1h"), wrapper=narrow.enter)
     clients = narrow.call(lambda: Crowd(53))
     for number in range(2000):
         clients.send(number, b"%d" % number)

@@ -112,14 +112,12 @@ def test_a_distant_client_gets_a_thousand_answers_a_second(twined, network, serv
     daemon = proxy(twined, network, "udp://10.9.2.2:7", udp_reply_rate="auto")
     with client_of(network) as client:
         started = time.monotonic()
-        for sent in range(50, 3050, 50):
-            for _ in range(50):
-                client.send(b"?")
 
-            def all_counted(sent=sent):
-                counts = summary(daemon, "it")
-                return counts["datagrams out"] + counts.get("rate", 0) == sent
-            wait_for(all_counted, f"{sent} are counted")
-        counts = summary(daemon, "it")
-        assert 1000 <= counts["datagrams out"] <= 1000 * (1 + time.monotonic() - started) + 50
-        assert counts["rate"] > 0
+        def some_are_dropped():
+            # Much faster than that, and what is too fast for the system is lost on the way.
+            for _ in range(3000):
+                client.send(b"?")
+            return summary(daemon, "it").get("rate", 0) > 0
+        wait_for(some_are_dropped, "the rate holds")
+        out = summary(daemon, "it")["datagrams out"]
+        assert 1000 <= out <= 1000 * (1 + time.monotonic() - started) + 50

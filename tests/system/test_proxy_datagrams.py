@@ -11,7 +11,7 @@ import time
 import pytest
 
 from datagram_peers import crowd, echo, silence, summary, upstream	# fixtures are among them
-from support import PATIENCE, SLOW, listener, wait_for
+from support import PATIENCE, SLOW, despite_stalls, listener, wait_for
 
 KINDS = ["udp", "udp6", "path", "abstract"]
 UDP_LARGEST = {"udp": 65507, "udp6": 65527}
@@ -44,6 +44,19 @@ def quiet(client, seconds=0.1):
 def is_served(client, request=b"?"):
     """That a client gets its own request back; used as a mark that all before it has been handled."""
     assert ask(client, request) == request
+
+
+def served_sometime(client, request=b"?"):
+    """Asks until there is an answer, which is the first thing that comes: some may get none."""
+    client.settimeout(0.1)
+
+    def served():
+        client.send(request)
+        with contextlib.suppress(TimeoutError):
+            return client.recv(1 << 17) == request or pytest.fail("another's answer")
+        return False
+    wait_for(served, "an answer")
+    client.settimeout(PATIENCE)
 
 
 @pytest.mark.parametrize("far", KINDS)
@@ -145,44 +158,53 @@ def test_thousands_of_flows(twined, upstream, crowd):
 
 
 def test_a_flow_ends_when_it_is_silent(twined, upstream):
-    server = upstream()
+    server = upstream(answer=silence)
     daemon = twined(listener("it", "proxy", "udp://127.0.0.1:0", upstream=server.address,
                              session_timeout="300ms"))
     client = daemon.connect("it", "udp")
     started = time.monotonic()
-    is_served(client, b"one")
-    is_served(client, b"two")
+    client.send(b"one")
     peer = re.escape("udp://127.0.0.1:%d" % client.getsockname()[1])
     daemon.wait_log(rf"info: it udp://\S+: {peer}: open$")
-    daemon.wait_log(rf"info: it udp://\S+: {peer}: closed: session_timeout, 6 bytes in, 6 out, 0\.\d+ s$")
-    assert 0.3 <= time.monotonic() - started < 0.3 + PATIENCE / 5
+    daemon.wait_log(rf"info: it udp://\S+: {peer}: closed: session_timeout, 3 bytes in, 0 out, \d+\.\d+ s$")
+    assert time.monotonic() - started >= 0.3
     # Nobody answers from an old socket to a new flow.
-    server.send(b"late", server.received[0][1])
-    is_served(client, b"three")
-    assert server.received[2][1] != server.received[0][1]
-    counts = summary(daemon, "it")
-    assert (counts["flows open"], counts["flows"], counts["session_timeout"]) == (1, 2, 1)
+    server.send(b"late", server.wait(1)[0][1])
+    server.answer = echo
+    served_sometime(client, b"two")
+    # On a slow machine there may have been more.
+    assert summary(daemon, "it")["flows"] >= 2
+    assert summary(daemon, "it")["session_timeout"] >= 1
 
 
 @pytest.mark.parametrize("who", ["client", "server"])
 def test_a_flow_that_is_used_either_way_goes_on(twined, upstream, who):
     server = upstream(answer=silence)
     daemon = twined(listener("it", "proxy", "udp://127.0.0.1:0", upstream=server.address,
-                             session_timeout=f"{int(500 * SLOW)}ms"))
-    client = daemon.connect("it", "udp")
-    client.send(b"hello")
-    flow = server.wait(1)[0][1]
-    ended = time.monotonic() + 1.2 * SLOW
-    while time.monotonic() < ended:
-        if who == "client":
-            client.send(b"again")
-        else:
-            server.send(b"news", flow)
-            assert client.recv(10) == b"news"
-        time.sleep(0.05)
-    server.send(b"end", flow)
-    assert client.recv(10) == b"end"
-    assert {source for _, source in server.received} == {flow}
+                             session_timeout="800ms"))
+
+    def use(step):
+        client = daemon.connect("it", "udp")
+        client.settimeout(2)
+        server.received.clear()
+        client.send(b"hello")
+        flow = server.wait(1)[0][1]
+        step()
+        ended, count = time.monotonic() + 2, 1
+        while time.monotonic() < ended:
+            if who == "client":
+                client.send(b"again")
+                count += 1
+                server.wait(count)
+            else:
+                server.send(b"news", flow)
+                assert client.recv(10) == b"news"
+            time.sleep(0.05)		# the pace is what is tested
+            step()
+        server.send(b"end", flow)
+        assert client.recv(10) == b"end"
+        assert {source for _, source in server.received} == {flow}
+    despite_stalls(0.4, use)
 
 
 def test_an_answer_comes_from_the_address_that_was_asked(twined, upstream):
@@ -263,13 +285,42 @@ def test_a_flow_goes_to_another_upstream_when_its_own_has_gone(twined, upstream)
     # It is not known any more whether the first has seen what it refuses now.
     client.send(b"two")
     daemon.wait_log(rf"upstream {re.escape(first.address)}: Connection refused$")
-    client.settimeout(0.2)
-    with contextlib.suppress(TimeoutError):
-        assert client.recv(10) == b"two"
-    client.settimeout(PATIENCE)
-    is_served(client, b"three")
+    # An answer to "two" may come or not, but nothing else before that to "three".
+    client.send(b"three")
+    assert client.recv(10) == b"three" or client.recv(10) == b"three"
     assert second.received[-1][0] == b"three"
     daemon.wait_log(rf"warning: it: upstream {re.escape(first.address)}: down")
+
+
+def test_an_upstream_is_not_up_again_because_nothing_could_be_sent_to_it(twined, upstream):
+    server = upstream()
+    server.close()
+    daemon = twined(listener("it", "proxy", "udp://[::1]:0", upstream=server.address, max_fails=1,
+                             fail_timeout="100ms"))
+    client = daemon.connect("it", "udp")
+    client.send(b"?")
+    daemon.wait_log(": down after 1 failure: Connection refused$")
+    ended = time.monotonic() + 0.5
+    while time.monotonic() < ended:
+        # More than IPv4 takes, and each from a client of its own: one is on trial, some come later.
+        daemon.connect("it", "udp").send(b"x" * 65527)
+        time.sleep(0.01)
+    wait_for(lambda: summary(daemon, "it").get("too_large", 0) > 0, "they have been tried")
+    client.send(b"!")
+    assert summary(daemon, "it")["datagrams in"] > 2
+    assert not daemon.lines(": up$")
+
+
+def test_one_that_never_answers_is_up_again_when_nothing_is_refused(twined, upstream):
+    server = upstream(answer=silence)
+    where = server.address
+    server.close()
+    daemon = twined(listener("it", "proxy", "udp://127.0.0.1:0", upstream=where, max_fails=1,
+                             fail_timeout="100ms"))
+    daemon.connect("it", "udp").send(b"?")
+    daemon.wait_log(": down after 1 failure: Connection refused$")
+    upstream(where, silence)
+    wait_for(lambda: daemon.connect("it", "udp").send(b"!") and daemon.lines(": up$"), "it is up")
 
 
 def test_while_no_upstream_serves_datagrams_are_counted_and_then_served(twined, upstream):
@@ -289,15 +340,7 @@ def test_every_address_of_a_name_is_tried(twined, upstream):
     server = upstream()
     port = server.address.rpartition(":")[2]
     daemon = twined(listener("it", "proxy", "udp://127.0.0.1:0", upstream=f"udp://localhost:{port}"))
-    client = daemon.connect("it", "udp")
-    client.settimeout(0.1)
-
-    def served():
-        client.send(b"?")
-        with contextlib.suppress(TimeoutError):
-            return client.recv(10) == b"?"
-        return False
-    wait_for(served, "the name is known")		# no datagram waits for that
+    served_sometime(daemon.connect("it", "udp"))		# no datagram waits for the name
 
 
 def test_a_name_that_is_not_known_drops_datagrams(twined):
@@ -561,7 +604,7 @@ def test_a_removed_listener_still_answers_and_lets_go_of_its_address(twined, ups
     server = upstream(answer=silence)
     other = listener("other", "echo", "udp://127.0.0.1:0")
     daemon = twined(other + listener("it", "proxy", "udp://127.0.0.1:0", upstream=server.address,
-                                     session_timeout=f"{int(400 * SLOW)}ms"))
+                                     session_timeout=f"{int(3 * SLOW)}s"))
     client = daemon.connect("it", "udp")
     port = daemon.port("it", "udp")
     client.send(b"asked before")
@@ -578,6 +621,60 @@ def test_a_removed_listener_still_answers_and_lets_go_of_its_address(twined, ups
                 return True
         return False
     wait_for(free, "the address is free")
+
+
+@pytest.mark.parametrize("why", ["taken", "another is bad"])
+def test_a_reload_that_fails_leaves_a_removed_listener_its_flows(twined, upstream, why):
+    server = upstream(answer=silence)
+    other = listener("other", "echo", "udp://127.0.0.1:0")
+    daemon = twined(other + listener("it", "proxy", "udp://127.0.0.1:0", upstream=server.address),
+                    errors="reload failed|in use|No such file")
+    client = daemon.connect("it", "udp")
+    port = daemon.port("it", "udp")
+    client.send(b"asked before")
+    flow = server.wait(1)[0][1]
+    reloaded(daemon, other)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        host = "*"
+        if why == "taken":
+            host = "127.0.0.2"
+            taken.bind((host, port))
+        config = other + listener("new", "proxy", f"udp://{host}:{port}", upstream=server.address)
+        if why != "taken":
+            config += listener("worse", "echo", "unix:///none/s")
+        result = daemon.reload(config)
+    assert result.returncode == 1
+    server.send(b"answered after", flow)
+    assert client.recv(100) == b"answered after"
+
+
+def bound_at(daemon, port):
+    """How many UDP sockets it has at a port."""
+    names = {name for name in daemon.descriptors() if name.startswith("socket:")}
+    rows = []
+    for table in ("udp", "udp6"):
+        with open(f"/proc/{daemon.pid}/net/{table}", encoding="ascii") as file:
+            rows += [line.split() for line in file.readlines()[1:]]
+    return len([row for row in rows
+                if row[1].endswith(":%04X" % port) and f"socket:[{row[9]}]" in names])
+
+
+@pytest.mark.parametrize("first, second", [("127.0.0.1", "*"), ("*", "127.0.0.1"), ("0.0.0.0", "*"),
+                                           ("*", "0.0.0.0"), ("[::]", "[::1]")])
+@pytest.mark.parametrize("protocol", ["proxy", "echo"])
+def test_a_reload_may_widen_and_narrow_an_address(twined, upstream, protocol, first, second):
+    server = upstream()
+    keys = {"upstream": server.address} if protocol == "proxy" else {}
+    daemon = twined(listener("it", protocol, f"udp://{first}:0", **keys))
+    port = daemon.port("it", "udp")
+    where = f"udp://{'[::1]' if '[' in first else '127.0.0.1'}:{port}"
+    old = daemon.connect_to(where)
+    is_served(old, b"one")
+    for host in (second, first, second):
+        reloaded(daemon, listener("it", protocol, f"udp://{host}:{port}", **keys))
+        is_served(old, b"two")
+        is_served(daemon.connect_to(where), b"three")
+        assert bound_at(daemon, port) == 1		# nothing of the other one is left
 
 
 @pytest.mark.parametrize("listen", ["udp://127.0.0.1:{port}", "udp://*:{port}", "udp://0.0.0.0:{port}"])

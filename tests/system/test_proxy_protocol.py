@@ -11,7 +11,8 @@ import time
 
 import pytest
 
-from support import SANITIZED, SLOW, exchange, listener, receive, receive_all, reset, wait_for
+from support import (PATIENCE, SANITIZED, SLOW, despite_stalls, exchange, listener, receive,
+                     receive_all, reset, wait_for)
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 CLIENT, SERVICE = ("192.0.2.1", 1000), ("198.51.100.2", 80)
@@ -227,11 +228,12 @@ def test_connections_are_counted_for_each_client(twined):
     daemon.wait_log(r": tcp://192.0.2.1:1: closed: ")
 
     def is_served():
-        waiting[0].sendall(binary_header() + b"hi")
-        try:
-            return receive(waiting[0], 2) == b"hi"
-        except ConnectionResetError:		# the line comes a moment before it is counted
-            waiting[0] = daemon.connect("echo")
+        with contextlib.suppress(ConnectionError):
+            waiting[0].sendall(binary_header() + b"hi")
+            if receive(waiting[0], 2) == b"hi":
+                return True
+        waiting[0] = daemon.connect("echo")	# the line comes a moment before it is counted
+        return False
     wait_for(is_served, "the client may have a connection again")
 
 
@@ -294,10 +296,11 @@ def test_peers_that_go_before_their_header_are_counted_by_how(twined):
         name = own_text(client)
         end(client)
         daemon.wait_log(rf": {name}: refused: {reason}$")
+        wait_for(lambda: summary(daemon).startswith("0 open"), "it is counted")
         assert summary(daemon).startswith(f"0 open, {number + 1} accepted, 0 bytes in")
     before = len(daemon.descriptors())
     assert exchange(daemon.connect("echo"), text_header() + b"hi") == b"hi"
-    wait_for(lambda: len(daemon.descriptors()) == before, "no descriptor is left open")
+    wait_for(lambda: len(daemon.descriptors()) <= before, "no descriptor is left open")
 
 
 def test_a_header_that_does_not_come_in_time_frees_its_place(twined):
@@ -311,12 +314,15 @@ def test_a_header_that_does_not_come_in_time_frees_its_place(twined):
     wait_for(lambda: summary(daemon).startswith("4 open"), "every place is taken")
     cpu = daemon.cpu_time()
     for byte in text_header()[:20]:		# what comes in drops gains no time
-        assert is_silent(late, TIMEOUT_S / 40)
-        slow.sendall(bytes([byte]))
+        if not is_silent(late, TIMEOUT_S / 40):
+            break			# we are slow
+        with contextlib.suppress(ConnectionError):
+            slow.sendall(bytes([byte]))
+    assert is_silent(late, 0) or time.monotonic() - begun >= TIMEOUT_S - 0.1
     assert daemon.cpu_time() - cpu < 0.3 * SLOW
     for client in clients:
         assert is_turned_away(client)
-        assert TIMEOUT_S - 0.1 <= time.monotonic() - begun < TIMEOUT_S + 2 * SLOW
+        assert TIMEOUT_S - 0.1 <= time.monotonic() - begun < TIMEOUT_S + PATIENCE
     assert receive(late, 2) == b"hi"
     for client, part in ((silent, "none"), (text, "a part of it"), (binary, "a part of it")):
         daemon.wait_log(rf"info: \S+ \S+: {own_text(client)}: refused: proxy_header_timeout:"
@@ -327,13 +333,18 @@ def test_a_header_that_does_not_come_in_time_frees_its_place(twined):
 def test_many_silent_connections_cost_little(twined):
     daemon = twined(accepting())
     exchange(daemon.connect("echo"), text_header() + b"hi")
-    count = 2000
+    count = 200 if SANITIZED else 2000
     before = daemon.rss()
-    clients = [daemon.connect("echo") for _ in range(count)]
-    for client in clients:
-        client.sendall(b"P")
-    wait_for(lambda: summary(daemon).startswith(f"{count} open"), "all are there")
-    assert SANITIZED or daemon.rss() - before < count * 1024
+
+    def connect(step):
+        clients = [daemon.connect("echo") for _ in range(count)]
+        for client in clients:
+            client.sendall(b"P")
+        step()
+        # For a few seconds, which is when the first of them are turned away.
+        wait_for(lambda: summary(daemon).startswith(f"{count} open"), "all are there", TIMEOUT_S)
+        assert SANITIZED or daemon.rss() - before < count * 1024
+    despite_stalls(1, connect)
     assert exchange(daemon.connect("echo"), binary_header() + b"hi") == b"hi"
 
 

@@ -82,7 +82,7 @@ def test_twined_reads_what_haproxy_passes_on(behind_haproxy, options):
 
 @SENDING
 def test_haproxys_own_connections_are_its_own(behind_haproxy, options):
-    daemon, front = behind_haproxy(options + " check check-send-proxy inter 100")
+    daemon, front = behind_haproxy(options + " check check-send-proxy inter 100 fall 1000")
     daemon.wait_log(r": tcp://127\.0\.0\.1:\d+: closed: \w+, 0 bytes in, 0 out")
     client = daemon.connect_to(front.address("local"))	# a unix socket: that has no address to send
     assert exchange(client, b"hello") == b"hello"

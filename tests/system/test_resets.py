@@ -220,6 +220,14 @@ def mortal(real_server):
     return it
 
 
+def unread_at(server):
+    """How many connections of a server have something that it has not read."""
+    with open(f"/proc/{server.process.pid}/net/tcp", encoding="ascii") as file:
+        rows = [line.split() for line in file.readlines()[1:]]
+    return len([row for row in rows if row[1].endswith(":%04X" % server.port) and row[3] == "01"
+                and int(row[4].partition(":")[2], 16) > 0])
+
+
 def test_a_server_killed_while_it_reads_resets_its_clients(forward, mortal):
     daemon = forward(mortal.address())
     clients = [daemon.connect("web") for _ in range(8)]
@@ -228,6 +236,7 @@ def test_a_server_killed_while_it_reads_resets_its_clients(forward, mortal):
     os.kill(mortal.process.pid, signal.SIGSTOP)		# so that there is something unread when it dies
     for client in clients:
         fill(client, 0, 0.05)
+    wait_for(lambda: unread_at(mortal) == len(clients), "each has something unread")
     mortal.kill()
     for client in clients:
         with pytest.raises(ConnectionResetError):
@@ -307,7 +316,7 @@ def test_a_server_that_accepts_late_gets_all_that_was_sent_meanwhile(routes, way
 @pytest.mark.parametrize("way", ["tcp-tcp", "tcp-unix"])
 def test_a_server_whose_backlog_is_full_for_a_while_gets_all_its_clients(routes, way):
     """A client that connects itself waits until there is room: so does the proxy for it."""
-    route, = routes(way, backlog=1)
+    route, = routes(way, backlog=1, connect_timeout="1m")
     clients = [route.dial() for _ in range(8)]
     for number, client in enumerate(clients):
         client.sendall(b"%d" % number)

@@ -13,7 +13,7 @@ import pytest
 from ends import meanwhile, receive_pattern, send_pattern
 from namespaces import Namespace, link
 from servers import program
-from support import PATIENCE, SLOW, listener, receive_all, wait_for
+from support import PATIENCE, listener, receive_all, wait_for
 
 LOSSY = "tbf rate 20mbit burst 4k limit 8k"
 BLACKHOLE = "blackhole"			# takes every packet, and says nothing
@@ -167,13 +167,13 @@ def test_a_black_hole_costs_connect_timeout_and_then_resets(links, proxy):
     started = time.monotonic()
     with pytest.raises(ConnectionResetError):
         links.dial().recv(1)
-    assert 0.25 < time.monotonic() - started < 2 * SLOW
+    assert time.monotonic() - started > 0.25
     daemon.wait_log("closed: connect_timeout, ")
 
 
 def test_who_meets_a_black_hole_is_served_by_another_upstream(links, proxy):
     listening = links.serve()
-    proxy(upstream=f"{NOWHERE}, {SERVER}", connect_timeout="300ms")
+    proxy(upstream=f"{NOWHERE}, {SERVER}", connect_timeout="1s")
     clients = [links.dial() for _ in range(4)]
     for client in clients:
         send_pattern(client, 0, 5000)

@@ -141,10 +141,14 @@ def test_the_share_of_one_that_is_back_grows(twined, backend):
     daemon = twined(config(a, b, max_fails=1, fail_timeout=f"{int(whole * 1000)}ms"))
     ask_many(daemon, 2)
     a.start()
-    wait_for(lambda: ask(daemon) == "a", "a serves", whole + PATIENCE)
-    started = time.monotonic()
+    asked = []
+
+    def serves():
+        asked.append(time.monotonic())
+        return ask(daemon) == "a"
+    wait_for(serves, "a serves", whole + PATIENCE)
     early = ask_many(daemon, 40)["a"]
-    part = min((time.monotonic() - started + 0.1) / whole, 1)
+    part = min((time.monotonic() - asked[-1] + 0.1) / whole, 1)
     # Its share never was larger than at the end of that time.
     assert early <= 40 * part / (1 + part) + 2
     wait_for(lambda: ask_many(daemon, 10) == {"a": 5, "b": 5}, "its whole share", whole + PATIENCE)
@@ -260,11 +264,12 @@ def test_many_clients_at_a_time_while_upstreams_come_and_go(twined, backend, bal
         wait_for(lambda: downs(daemon) > i, "one is down")
         servers[i % 4].start()
         wait_for(lambda: len(daemon.lines(": up$")) > i, "it is up")
+    wait_for(lambda: sum(served.values()) > 1000, "clients enough")
     done.set()
     for thread in threads:
         thread.join(PATIENCE)
     assert set(served) <= {b"a", b"b", b"c", b"d", b"s", "reset"}
-    assert served["reset"] < sum(served.values()) / 10
+    assert served["reset"] <= 8 * len(threads)
     daemon.close_clients()
     for one in (*servers, spare):
         wait_for(lambda: ", 0 open, " in summary(daemon, one), "nothing is left open")

@@ -15,7 +15,7 @@ import pytest
 UNIT = "twined.service"
 INI = pathlib.Path(os.environ["TWINED_INI"])
 UNITS = pathlib.Path("/run/systemd/system")
-DEADLINE_S = 15
+DEADLINE_S = 60
 
 
 def systemctl(*args, check=True):

@@ -14,8 +14,8 @@ import threading
 
 import pytest
 
-from conftest import (INI, UNIT, Freeze, ask, connect, echo, journal_text, read_all, systemctl,
-                      wait_until)
+from conftest import (DEADLINE_S, INI, UNIT, Freeze, ask, connect, echo, journal_text, read_all,
+                      systemctl, wait_until)
 
 ECHO = ("127.0.0.1", 7)
 OTHER = ("127.0.0.1", 7008)
@@ -241,12 +241,11 @@ def test_stop_delivers_what_is_owed(service):
             except BlockingIOError:
                 pass
             threading.Event().wait(0.3)
-            return (sent, unacknowledged(client)) == before
+            return (sent, unacknowledged(client)) == before and sent - before[1] > 200_000
         wait_until(nothing_moves, "a peer that does not read to be read from no more")
         accepted = sent - unacknowledged(client)
-        assert accepted > 200_000
 
-        client.settimeout(15)
+        client.settimeout(DEADLINE_S)
         systemctl("stop", "--no-block", UNIT)
         wait_until(lambda: service.show("ActiveState") == "deactivating", "the stop to begin")
         with pytest.raises(OSError):
@@ -291,17 +290,17 @@ def test_comes_back_after_kill_and_replaces_its_stale_socket(service):
 
 
 def test_watchdog_aborts_a_stopped_daemon(service):
-    service.drop_in("[Service]\nWatchdogSec=1s\n")
+    service.drop_in("[Service]\nWatchdogSec=3s\n")
     service.start(ECHO_INI)
     pid = service.pid
     os.kill(pid, signal.SIGSTOP)
     service.wait_restarted(pid)
-    assert "Watchdog timeout" in journal_text()
+    wait_until(lambda: "Watchdog timeout" in journal_text(), "the reason in the journal")
     assert echo(ECHO) == b"hi\n"
 
 
 def test_watchdog_aborts_when_one_reactor_stalls(service):
-    service.drop_in("[Service]\nWatchdogSec=1s\n")
+    service.drop_in("[Service]\nWatchdogSec=3s\n")
     service.start("[daemon]\nthreads = 3\n" + ECHO_INI)
     pid = service.pid
     threads = sorted(int(name) for name in os.listdir(f"/proc/{pid}/task"))
@@ -311,17 +310,17 @@ def test_watchdog_aborts_when_one_reactor_stalls(service):
 
 
 def test_watchdog_leaves_a_turning_daemon_alone(service):
-    service.drop_in("[Service]\nWatchdogSec=500ms\n")
+    service.drop_in("[Service]\nWatchdogSec=5s\n")
     service.start(ECHO_INI)
     pid = service.pid
     with connect(ECHO) as client:
         started = int(service.show("WatchdogTimestampMonotonic"))
 
-        def five_periods():
+        def two_periods():
             client.sendall(b"x" * 10000)
             assert len(client.recv(10000, socket.MSG_WAITALL)) == 10000
-            return int(service.show("WatchdogTimestampMonotonic")) - started > 2_500_000
-        wait_until(five_periods, "the watchdog to be fed for five periods")
+            return int(service.show("WatchdogTimestampMonotonic")) - started > 10_000_000
+        wait_until(two_periods, "the watchdog to be fed for two periods")
     assert service.pid == pid
     assert service.show("NRestarts") == "0"
 

@@ -69,7 +69,7 @@ it_begins_up_with_its_whole_share(void **state)
 	assert_true(health_next_ms(&health, &passive, now) == UINT64_MAX);
 	assert_int_equal(health_served(&health, &passive, now), HEALTH_NO_NEWS);
 	assert_int_equal(share(&passive), WHOLE);
-	assert_false(health_begin(&health, &passive, now));
+	assert_false(health_begin(&health));
 }
 
 static void
@@ -147,9 +147,9 @@ after_the_time_one_connection_tries_it(void **state)
 	assert_int_equal(pass(&passive, 1), HEALTH_NO_NEWS);
 	assert_int_equal(health.state, HEALTH_TRIAL);
 	assert_int_equal(share(&passive), WHOLE);
-	assert_true(health_begin(&health, &passive, now));
+	assert_true(health_begin(&health));
 	assert_int_equal(share(&passive), 0);
-	assert_false(health_begin(&health, &passive, now));
+	assert_false(health_begin(&health));
 	/* However long it takes. */
 	pass(&passive, 100 * TIMEOUT_MS);
 	assert_int_equal(share(&passive), 0);
@@ -164,7 +164,7 @@ one_failure_of_a_trial_leaves_it_down_for_the_time_again(void **state)
 	bring_down(&passive);
 	for (int i = 0; i < 3; i++) {
 		pass(&passive, TIMEOUT_MS);
-		assert_true(health_begin(&health, &passive, now));
+		assert_true(health_begin(&health));
 		assert_int_equal(failed(&passive), HEALTH_NO_NEWS);
 		assert_int_equal(health.state, HEALTH_DOWN);
 		assert_int_equal(share(&passive), 0);
@@ -183,10 +183,10 @@ a_trial_that_shows_nothing_leaves_it_to_the_next(void **state)
 	bring_down(&passive);
 	pass(&passive, TIMEOUT_MS);
 	epoch = health.epoch;
-	assert_true(health_begin(&health, &passive, now));
+	assert_true(health_begin(&health));
 	health_forget_trial(&health, epoch);
 	assert_int_equal(share(&passive), WHOLE);
-	assert_true(health_begin(&health, &passive, now));
+	assert_true(health_begin(&health));
 	/* The connection of an older trial does not end this one. */
 	health_forget_trial(&health, epoch - 1);
 	assert_int_equal(share(&passive), 0);
@@ -252,7 +252,7 @@ one_that_goes_down_while_it_grows_grows_anew(void **state)
 	pass(&passive, TIMEOUT_MS / 2);
 	bring_down(&passive);
 	pass(&passive, TIMEOUT_MS);
-	health_begin(&health, &passive, now);
+	health_begin(&health);
 	assert_int_equal(health_served(&health, &passive, now), HEALTH_CAME_UP);
 	assert_int_equal(share(&passive), 1);
 }
@@ -341,7 +341,7 @@ one_that_is_checked_no_more_comes_up_without(void **state)
 	health_checked(&health, &checked, false, now, &failures);
 	health_renew(&health, now);
 	pass(&passive, 0);
-	assert_true(health_begin(&health, &passive, now));
+	assert_true(health_begin(&health));
 	assert_int_equal(health_served(&health, &passive, now), HEALTH_CAME_UP);
 }
 
@@ -353,12 +353,18 @@ a_trial_of_one_that_never_answers_ends_well_if_nothing_fails(void **state)
 	pass(&silent, TIMEOUT_MS);
 	/* Nobody tries it: that shows nothing. */
 	assert_int_equal(pass(&silent, 100 * TIMEOUT_MS), HEALTH_NO_NEWS);
-	assert_true(health_begin(&health, &silent, now));
+	assert_true(health_begin(&health));
+	/* Nor when nothing can be sent to it, nor what was sent before it was on trial. */
+	health_sent(&health, &silent, health.epoch - 1, now);
+	assert_true(health_next_ms(&health, &silent, now) == UINT64_MAX);
+	assert_int_equal(pass(&silent, 100 * TIMEOUT_MS), HEALTH_NO_NEWS);
+	health_sent(&health, &silent, health.epoch, now);
 	assert_true(health_next_ms(&health, &silent, now) == now + TIMEOUT_MS);
 	assert_int_equal(pass(&silent, TIMEOUT_MS / 2), HEALTH_NO_NEWS);
 	/* A second flow, when the first has ended, does not begin it anew. */
 	health_forget_trial(&health, health.epoch);
-	assert_true(health_begin(&health, &silent, now));
+	assert_true(health_begin(&health));
+	health_sent(&health, &silent, health.epoch, now);
 	assert_int_equal(pass(&silent, TIMEOUT_MS / 2 - 1), HEALTH_NO_NEWS);
 	assert_int_equal(share(&silent), 0);
 	assert_int_equal(pass(&silent, 1), HEALTH_CAME_UP);
@@ -371,7 +377,8 @@ a_refusal_ends_it_badly(void **state)
 	(void)state;
 	bring_down(&silent);
 	pass(&silent, TIMEOUT_MS);
-	assert_true(health_begin(&health, &silent, now));
+	assert_true(health_begin(&health));
+	health_sent(&health, &silent, health.epoch, now);
 	now += TIMEOUT_MS - 1;
 	assert_int_equal(failed(&silent), HEALTH_NO_NEWS);
 	assert_int_equal(pass(&silent, 1), HEALTH_NO_NEWS);
@@ -386,7 +393,7 @@ a_time_of_one_millisecond_works(void **state)
 	(void)state;
 	bring_down(&rules);
 	pass(&rules, 1);
-	assert_true(health_begin(&health, &rules, now));
+	assert_true(health_begin(&health));
 	assert_int_equal(health_served(&health, &rules, now), HEALTH_CAME_UP);
 	pass(&rules, 1);
 	assert_int_equal(share(&rules), WHOLE);

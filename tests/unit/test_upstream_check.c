@@ -230,6 +230,52 @@ what_we_lack_fails_no_check(void **state)
 }
 
 static void
+who_refuses_the_header_does_not_pass_by_accepting(void **state)
+{
+	static const char *const words[] = { "the connection ended at its PROXY header",
+					     "Connection reset by peer" };
+
+	(void)state;
+	settings.check.kind = EXCHANGE_CONNECT;
+	settings.send_proxy = SEND_PROXY_V1;
+	settings.max_fails = 1;
+	add("tcp://10.0.0.1:1", 1, false);
+	start(false);
+	advance(0);
+	for (int i = 0; i < 2; i++) {
+		struct transport *transport = connect_dial();
+		char line[200];
+
+		assert_string_equal(transport->written, "PROXY UNKNOWN\r\n");
+		advance(199);
+		if (i == 0) {
+			transport->protocol->read_ended(transport);
+			assert_true(transport->aborted);
+			end_transport(transport, REASON_DONE);
+		} else {
+			end_transport(transport, REASON_PEER_RESET);
+		}
+		snprintf(line, sizeof line,
+			 "warning: web: upstream tcp://10.0.0.1:1: down after 1 failure: %s\n", words[i]);
+		assert_logged(line);
+		/* Who says something, or nothing for a while, has nothing against it. */
+		advance(5250);
+		transport = connect_dial();
+		assert_logged("");
+		if (i == 0)
+			receive(transport, "220 hello");
+		else
+			advance(200);
+		assert_logged("notice: web: upstream tcp://10.0.0.1:1: up\n");
+		assert_true(transport->lost);
+		end_transport(transport, REASON_PEER_CLOSED);
+		advance(5250);
+	}
+	refuse_dial(ECONNREFUSED);
+	upstreams_stop(group);
+}
+
+static void
 checks_begin_with_a_header_that_names_nobody(void **state)
 {
 	struct transport *transport;
@@ -403,9 +449,16 @@ that_a_datagram_upstream_accepts_cannot_be_checked(void **state)
 	struct choice flow = { 0 };
 	while (pick_for(&flow, 1) != 1)
 		choice_end(&flow);
-	advance(10000);
-	assert_logged("");
 	struct choice another = { 0 };
+	advance(10000);		/* nothing could be sent to it */
+	pick_for(&another, 1);
+	choice_end(&another);
+	choice_sent(&flow);
+	advance(9999);
+	pick_for(&another, 1);
+	choice_end(&another);
+	assert_logged("");
+	advance(1);
 	pick_for(&another, 1);
 	assert_logged("notice: web: upstream udp://10.0.0.1:1: up\n");
 	choice_end(&another);
@@ -424,6 +477,7 @@ main(void)
 		group_test(a_check_that_hangs_takes_as_long_as_a_client_would_wait),
 		group_test(who_is_busy_for_a_moment_has_half_a_second),
 		group_test(what_we_lack_fails_no_check),
+		group_test(who_refuses_the_header_does_not_pass_by_accepting),
 		group_test(checks_begin_with_a_header_that_names_nobody),
 		group_test(checks_are_spread_over_the_interval),
 		group_test(an_upstream_without_places_is_checked_as_soon_as_it_has_some),
