@@ -1,4 +1,4 @@
-/* attempt.c - one attempt of a connector: a stream socket on its way to one address. */
+/* attempt.c - one attempt at an address that is dialled: a stream socket on its way to one address. */
 #include "net/attempt.h"
 
 #include <errno.h>

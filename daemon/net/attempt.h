@@ -1,4 +1,4 @@
-/* attempt.h - one attempt of a connector: a stream socket on its way to one address. */
+/* attempt.h - one attempt at an address that is dialled: a stream socket on its way to one address. */
 #ifndef TWINED_NET_ATTEMPT_H
 #define TWINED_NET_ATTEMPT_H
 

@@ -1,6 +1,6 @@
-/* connector.h - dials addresses until one answers (RFC 8305), and makes a transport of it. */
-#ifndef TWINED_NET_CONNECTOR_H
-#define TWINED_NET_CONNECTOR_H
+/* dialling.h - dials addresses until one answers (RFC 8305), and makes a transport of it. */
+#ifndef TWINED_NET_DIALLING_H
+#define TWINED_NET_DIALLING_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -8,16 +8,16 @@
 
 #include "net/address.h"
 
-struct connector;
+struct dialling;
 struct endpoint;
 struct protocol;
 struct transport;
 
 /*
- * After CONNECTOR_DELAY_MS without an answer, or as soon as an attempt fails, the next address is
- * tried as well; at most CONNECTOR_ATTEMPTS at a time. Each takes a descriptor.
+ * After DIALLING_DELAY_MS without an answer, or as soon as an attempt fails, the next address is
+ * tried as well; at most DIALLING_ATTEMPTS at a time. Each takes a descriptor.
  */
-enum { CONNECTOR_DELAY_MS = 250, CONNECTOR_ATTEMPTS = 8 };
+enum { DIALLING_DELAY_MS = 250, DIALLING_ATTEMPTS = 8 };
 
 /* What to dial, and whom to tell. The addresses live until a callback or the cancelling. */
 struct dial {
@@ -50,13 +50,13 @@ struct dial {
 };
 
 /*
- * Dials; on the endpoint's reactor. Returns a connector that is gone once a callback has been
+ * Dials; on the endpoint's reactor. Returns a dialling that is gone once a callback has been
  * called; NULL when that has happened already, within this call.
  */
-struct connector *connector_dial(struct endpoint *endpoint, const struct protocol *protocol,
-				 const struct dial *dial);
+struct dialling *dialling_begin(struct endpoint *endpoint, const struct protocol *protocol,
+				const struct dial *dial);
 
 /* Gives up; neither callback is called. NULL is fine. */
-void connector_cancel(struct connector *connector);
+void dialling_cancel(struct dialling *dialling);
 
 #endif
