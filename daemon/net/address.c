@@ -251,12 +251,6 @@ address_list_clear(struct address_list *list)
 	*list = (struct address_list){ 0 };
 }
 
-bool
-address_is_datagram(enum address_kind kind)
-{
-	return kind == ADDRESS_UDP || kind == ADDRESS_UNIXGRAM;
-}
-
 static const char *
 unix_resolve(const char *name, struct sockaddr_any **found, size_t *count)
 {
@@ -406,22 +400,4 @@ address_unmap(union peer_address *peer)
 	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = peer->in6.sin6_port };
 	memcpy(&in.sin_addr, peer->in6.sin6_addr.s6_addr + 12, sizeof in.sin_addr);
 	peer->in = in;
-}
-
-bool
-address_is_loopback(const struct sockaddr *sa)
-{
-	union peer_address peer;
-
-	if (sa->sa_family == AF_INET6) {
-		memcpy(&peer.in6, sa, sizeof peer.in6);
-		if (IN6_IS_ADDR_LOOPBACK(&peer.in6.sin6_addr))
-			return true;
-		address_unmap(&peer);
-	} else if (sa->sa_family == AF_INET) {
-		memcpy(&peer.in, sa, sizeof peer.in);
-	} else {
-		return sa->sa_family == AF_UNIX;
-	}
-	return peer.sa.sa_family == AF_INET && ntohl(peer.in.sin_addr.s_addr) >> 24 == 127;
 }

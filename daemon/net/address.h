@@ -71,6 +71,9 @@ void address_list_clear(struct address_list *list);
 /* Whether its sockets are SOCK_DGRAM; asked of a systemd address, false. */
 bool address_is_datagram(enum address_kind kind);
 
+/* Whether it may lead to an IP address of a family; a name may. */
+bool address_may_be(const struct address *address, int family);
+
 /*
  * Looks an address up: every socket address it stands for, in getaddrinfo(3)'s order ("*" gives [::]).
  * May block on the network. Returns NULL and an array the caller frees, or the tail of a sentence.
