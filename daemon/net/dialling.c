@@ -243,7 +243,7 @@ dialling_try_next(struct dialling *dialling)
 	const char *step;
 	int fd, error;
 	enum attempt attempt = attempt_begin(address_at(dialling, index), dialling->dial.source,
-					     dialling->endpoint->socket, &fd, &step);
+					     dialling->dial.interface, dialling->endpoint->socket, &fd, &step);
 
 	if ((attempt == ATTEMPT_WAITS || attempt == ATTEMPT_KNOCKS)
 	    && runner_add(dialling, index, fd, attempt == ATTEMPT_KNOCKS) < 0) {

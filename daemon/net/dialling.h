@@ -34,6 +34,7 @@ struct dial {
 	 * out. NULL or family 0: any.
 	 */
 	const union peer_address *source;
+	const char *interface;		/* to dial IP addresses over; NULL: any */
 	bool quiet;			/* failures, as of a check, are told at level debug only */
 	/*
 	 * The transport is made, its protocol's connection_made has been called, index says which

@@ -239,9 +239,22 @@ relay_stopped(struct transport *transport)
 {
 	const struct relay *relay = factory_shared(transport_factory(transport));
 	struct relay_peer *peer = transport_state(transport);
-	hub_member_stop(&peer->member);
+	enum reason reason = peer->ending ? (enum reason)peer->end_reason : REASON_SHUTDOWN;
+	if (peer->ending)
+		hub_member_end(&peer->member, reason);
+	else
+		hub_member_stop(&peer->member);
 	if (!relay->policy.receives)
-		transport_lose(transport, REASON_SHUTDOWN);
+		transport_lose(transport, reason);
+}
+
+static void
+relay_ending(struct transport *transport, enum reason reason)
+{
+	struct relay_peer *peer = transport_state(transport);
+	peer->ending = true;
+	peer->end_reason = (uint8_t)reason;
+	relay_take_stop(transport);
 }
 
 static void
@@ -279,6 +292,7 @@ const struct protocol relay_protocol = {
 	.drained = relay_drained,
 	.read_ended = relay_read_ended,
 	.stopping = relay_take_stop,
+	.ending = relay_ending,
 	.connection_lost = relay_connection_lost,
 	.datagram_received = relay_take_datagram,
 	.probe = &relay_probe,

@@ -1,0 +1,332 @@
+/* connector.c - dials one address after another, waits longer each time, and begins anew after a loss. */
+#include "net/connector.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "net/backoff.h"
+#include "net/factory.h"
+#include "net/link.h"
+#include "net/protocol.h"
+#include "net/reactor.h"
+#include "net/resolver.h"
+#include "net/tally.h"
+
+/* A connection that has lasted so long was one. */
+enum { LASTING_MS = 10 * 1000 };
+
+/*
+ *             ┌────────── the next address ◀─────────┐
+ *             ▼                                      │ no
+ *   open ─▶ look up ─▶ dial ── failed ──────▶ all tried? ── yes ─▶ WAIT, longer each time ─┐
+ *             ▲          └─ up ─▶ UP ─ lost soon, silent ▲                                 │
+ *             │                    └─ lost ─▶ WAIT, the shortest                           │
+ *             └────────────────────────────────────────────────────────────────────────────┘
+ *
+ * Names are looked up anew each time. All on one reactor, but for what the control thread calls.
+ */
+struct connector {
+	const struct connector_settings *settings;
+	struct factory *factory;
+	struct tally *tally;
+	struct reactor *reactor;	/* NULL: not open */
+	struct resolver *resolver;
+	size_t at;			/* the address that is tried */
+	size_t tried;			/* how many have been since the last pause */
+	struct lookup *lookup;
+	struct link *link;
+	struct deadline again;
+	struct backoff backoff;
+	uint64_t up_ms;			/* since when it is connected; 0: it is not */
+	uint64_t again_ms;
+	bool has_failed;		/* and has not been connected since: it is known */
+};
+
+struct connector *
+connector_new(const struct connector_settings *settings, struct factory *factory,
+	      const struct connector *predecessor, unsigned reactor_count)
+{
+	struct connector *connector = calloc(1, sizeof *connector);
+
+	if (connector == NULL) {
+		factory_unref(factory);
+		return NULL;
+	}
+	connector->settings = settings;
+	connector->factory = factory;
+	connector->tally = predecessor != NULL ? tally_ref(predecessor->tally) : tally_new(reactor_count);
+	if (connector->tally == NULL) {
+		connector_free(connector);
+		errno = ENOMEM;
+		return NULL;
+	}
+	return connector;
+}
+
+static const struct address *
+current_address(const struct connector *connector)
+{
+	return &connector->settings->connect.items[connector->at];
+}
+
+static void
+connector_pause(struct connector *connector, uint64_t wait_ms)
+{
+	connector->tried = 0;
+	connector->again_ms = reactor_now_ms() + wait_ms;
+	reactor_set_deadline(connector->reactor, &connector->again, connector->again_ms);
+}
+
+/* The address has failed, or what was there: tells it, and tries the next or waits. */
+static void
+connector_advance(struct connector *connector, enum log_level level, const char *what)
+{
+	const struct address *address = current_address(connector);
+	uint64_t wait_ms = 0;
+
+	connector->at = (connector->at + 1) % connector->settings->connect.count;
+	connector->tried++;
+	if (connector->tried >= connector->settings->connect.count)
+		wait_ms = backoff_next(&connector->backoff);
+	if (wait_ms != 0) {
+		log_line(level, "%s %s: %s; again in %.1f s", connector_name(connector), address->text,
+			 what, (double)wait_ms / 1000);
+		connector_pause(connector, wait_ms);
+		return;
+	}
+	log_line(level, "%s %s: %s; next %s", connector_name(connector), address->text, what,
+		 current_address(connector)->text);
+	/* In a later turn: an address may fail as soon as it is dialled. */
+	connector->again_ms = reactor_now_ms();
+	reactor_set_deadline(connector->reactor, &connector->again, connector->again_ms);
+}
+
+static void
+connector_fail(struct connector *connector, const char *why)
+{
+	enum log_level level = connector->has_failed ? LEVEL_INFO : LEVEL_WARNING;
+
+	/* Each address is told once, and then only for who wants to know. */
+	if (connector->tried + 1 >= connector->settings->connect.count)
+		connector->has_failed = true;
+	connector_advance(connector, level, why);
+}
+
+static void
+link_up(void *arg)
+{
+	struct connector *connector = arg;
+
+	connector->up_ms = reactor_now_ms();
+	connector->has_failed = false;
+	log_notice("%s %s: connected", connector_name(connector), current_address(connector)->text);
+}
+
+static void
+link_failed(void *arg, const char *why)
+{
+	connector_fail(arg, why);
+}
+
+static void
+link_lost(void *arg, enum reason reason)
+{
+	struct connector *connector = arg;
+	uint64_t lasted_ms = reactor_now_ms() - connector->up_ms, wait_ms;
+	char what[80];
+
+	connector->up_ms = 0;
+	snprintf(what, sizeof what, "lost: %s, after %.1f s", reason_word(reason),
+		 (double)lasted_ms / 1000);
+	if (lasted_ms >= LASTING_MS) {
+		backoff_reset(&connector->backoff);
+		connector->tried = 0;
+	}
+	if (lasted_ms < LASTING_MS || reason == REASON_SILENCE_TIMEOUT) {
+		connector_advance(connector, LEVEL_WARNING, what);
+		return;
+	}
+	wait_ms = backoff_next(&connector->backoff);
+	log_warning("%s %s: %s; again in %.1f s", connector_name(connector),
+		    current_address(connector)->text, what, (double)wait_ms / 1000);
+	connector->at = 0;
+	connector_pause(connector, wait_ms);
+}
+
+static void
+looked_up(void *arg, const char *error, struct sockaddr_any *found, size_t count)
+{
+	struct connector *connector = arg;
+	const struct address *address = current_address(connector);
+	char *name;
+	struct link_plan plan = {
+		.settings = connector->settings,
+		.factory = connector->factory,
+		.tally = connector->tally,
+		.reactor = connector->reactor,
+		.kind = address->kind,
+		.up = link_up,
+		.failed = link_failed,
+		.lost = link_lost,
+		.arg = connector,
+	};
+
+	connector->lookup = NULL;
+	if (error == NULL && asprintf(&name, "%s %s", connector_name(connector), address->text) < 0)
+		error = strerror(ENOMEM);
+	if (error != NULL) {
+		free(found);
+		connector_fail(connector, error);
+		return;
+	}
+	plan.name = name;
+	link_dial(&plan, &connector->link, found, count);
+	free(name);
+}
+
+static void
+connector_dial(void *arg)
+{
+	struct connector *connector = arg;
+
+	connector->again_ms = 0;
+	connector->lookup = resolver_look_up(connector->resolver, connector->reactor,
+					     current_address(connector), looked_up, connector);
+	if (connector->lookup == NULL)
+		connector_fail(connector, strerror(ENOMEM));
+}
+
+void
+connector_open(struct connector *connector, struct reactor *const *reactors, size_t reactor_count,
+	       struct resolver *resolver)
+{
+	const struct connector_settings *settings = connector->settings;
+	uint64_t seed;
+
+	arc4random_buf(&seed, sizeof seed);
+	backoff_init(&connector->backoff, (uint64_t)settings->reconnect_min_ms,
+		     (uint64_t)settings->reconnect_max_ms, seed);
+	connector->reactor = reactors[factory_home(connector->factory, reactor_count)];
+	connector->resolver = resolver;
+	connector->again.fn = connector_dial;
+	connector->again.arg = connector;
+	factory_start(connector->factory, connector->reactor, resolver);
+	reactor_call_wait(connector->reactor, connector_dial, connector);
+}
+
+static void
+connector_halt(struct connector *connector)
+{
+	lookup_cancel(connector->lookup);
+	reactor_unset_deadline(connector->reactor, &connector->again);
+}
+
+static void
+close_call(void *arg)
+{
+	struct connector *connector = arg;
+
+	connector_halt(connector);
+	link_end(connector->link, REASON_DONE);
+}
+
+static void
+stop_call(void *arg)
+{
+	struct connector *connector = arg;
+
+	connector_halt(connector);
+	link_forsake(connector->link);
+}
+
+static void
+connector_shut(struct connector *connector, void (*call)(void *connector))
+{
+	if (connector->reactor == NULL)
+		return;
+	reactor_call_wait(connector->reactor, call, connector);
+	factory_stop(connector->factory);
+	connector->reactor = NULL;
+}
+
+void
+connector_close(struct connector *connector)
+{
+	connector_shut(connector, close_call);
+}
+
+void
+connector_stop(struct connector *connector)
+{
+	connector_shut(connector, stop_call);
+}
+
+void
+connector_free(struct connector *connector)
+{
+	if (connector == NULL)
+		return;
+	connector_close(connector);
+	tally_unref(connector->tally);
+	factory_unref(connector->factory);
+	free(connector);
+}
+
+const char *
+connector_name(const struct connector *connector)
+{
+	return factory_name(connector->factory);
+}
+
+const struct protocol *
+connector_protocol(const struct connector *connector)
+{
+	return factory_protocol(connector->factory);
+}
+
+struct state_call {
+	const struct connector *connector;
+	struct connector_state *state;
+};
+
+static void
+state_call(void *arg)
+{
+	const struct state_call *call = arg;
+	const struct connector *connector = call->connector;
+	const char *address = current_address(connector)->text;
+	uint64_t now_ms = reactor_now_ms();
+	struct connector_state *state = call->state;
+	double pause_s = connector->again_ms > now_ms ? (double)(connector->again_ms - now_ms) / 1000 : 0;
+
+	state->connected = connector->up_ms != 0;
+	if (state->connected)
+		snprintf(state->text, sizeof state->text, "connected to %s for %.1f s", address,
+			 (double)(now_ms - connector->up_ms) / 1000);
+	else if (connector->again_ms != 0)
+		snprintf(state->text, sizeof state->text, "not connected, %s in %.1f s", address, pause_s);
+	else
+		snprintf(state->text, sizeof state->text, "dialling %s", address);
+	counters_add(&state->counters, tally_counters(connector->tally, reactor_index(connector->reactor)));
+}
+
+void
+connector_look(const struct connector *connector, struct connector_state *state)
+{
+	struct state_call call = { connector, state };
+
+	*state = (struct connector_state){ 0 };
+	reactor_call_wait(connector->reactor, state_call, &call);
+}
+
+void
+connector_report(const struct connector *connector, void (*line)(void *arg, const char *text), void *arg)
+{
+	const struct protocol *protocol = connector_protocol(connector);
+
+	if (protocol->factory_report != NULL)
+		protocol->factory_report(connector->factory, line, arg);
+}
