@@ -6,6 +6,7 @@
 #include "config/assign.h"
 #include "config/listener_check.h"
 #include "config/sentence.h"
+#include "net/device.h"
 
 void
 connector_refuse_protocol(struct faults *faults, const struct placed *placed,
@@ -35,11 +36,31 @@ addresses_check(struct faults *faults, const struct placed *placed,
 {
 	const struct address_list *connect = &connector->common.connect;
 
+	if (!(connector->common.protocol->ways(connector->settings) & PROTOCOL_READS))
+		return;
 	for (size_t i = 0; i < connect->count; i++)
 		if (address_is_datagram(connect->items[i].kind))
 			key_fault(faults, placed, "connect",
 				  sentence_about(connect->items[i].text,
-						 "is for datagrams: expected tcp:// or unix://"));
+						 "is for datagrams, which are only sent there: "
+						 "expected role = out"));
+}
+
+static void
+baud_check(struct faults *faults, const struct placed *placed, const struct connector_config *connector)
+{
+	const struct address_list *connect = &connector->common.connect;
+
+	if (connector->common.baud == 0)
+		return;
+	if (!device_has_speed(connector->common.baud))
+		key_fault(faults, placed, "baud",
+			  sentence_about(common_text(connector, "baud"),
+					 "is no speed of serial ports, such as 9600 or 115200"));
+	for (size_t i = 0; i < connect->count; i++)
+		if (connect->items[i].kind == ADDRESS_FILE)
+			return;
+	key_fault(faults, placed, "baud", "no address of connect is file://, which alone may be a serial port");
 }
 
 static void
@@ -105,6 +126,7 @@ connector_check(struct faults *faults, const struct placed *placed,
 
 	addresses_check(faults, placed, connector);
 	bind_check(faults, placed, connector);
+	baud_check(faults, placed, connector);
 	reconnect_check(faults, placed, connector);
 	if (connector->common.silence_timeout_ms != 0
 	    && !(protocol->ways(connector->settings) & PROTOCOL_READS))

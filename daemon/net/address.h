@@ -1,4 +1,4 @@
-/* address.h - where to listen or to connect: tcp://, udp://, unix://, unixgram://, systemd: */
+/* address.h - where to listen or to connect: tcp://, udp://, unix://, unixgram://, systemd:, file:// */
 #ifndef TWINED_NET_ADDRESS_H
 #define TWINED_NET_ADDRESS_H
 
@@ -15,6 +15,7 @@ enum address_kind {
 	ADDRESS_UNIX,		/* stream; a path, or @name for the abstract namespace */
 	ADDRESS_UNIXGRAM,
 	ADDRESS_SYSTEMD,	/* a passed socket: its kind is known when it is claimed */
+	ADDRESS_FILE,		/* what is opened, not connected to: of connectors only */
 };
 
 /* One address as it stands in the file. Parsed, not yet looked up. */

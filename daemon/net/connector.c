@@ -8,6 +8,8 @@
 
 #include "base/log.h"
 #include "net/backoff.h"
+#include "net/datagram_socket.h"
+#include "net/device.h"
 #include "net/factory.h"
 #include "net/link.h"
 #include "net/protocol.h"
@@ -34,12 +36,15 @@ struct connector {
 	struct tally *tally;
 	struct reactor *reactor;	/* NULL: not open */
 	struct resolver *resolver;
-	size_t at;			/* the address that is tried */
+	char *name;			/* with the address that is tried */
+	size_t at;			/* of that */
 	size_t tried;			/* how many have been since the last pause */
 	struct lookup *lookup;
 	struct link *link;
 	struct deadline again;
 	struct backoff backoff;
+	struct file_place place;	/* in the file that was read last */
+	const struct connector *predecessor;	/* until it is open */
 	uint64_t up_ms;			/* since when it is connected; 0: it is not */
 	uint64_t again_ms;
 	bool has_failed;		/* and has not been connected since: it is known */
@@ -57,6 +62,7 @@ connector_new(const struct connector_settings *settings, struct factory *factory
 	}
 	connector->settings = settings;
 	connector->factory = factory;
+	connector->predecessor = predecessor;
 	connector->tally = predecessor != NULL ? tally_ref(predecessor->tally) : tally_new(reactor_count);
 	if (connector->tally == NULL) {
 		connector_free(connector);
@@ -132,14 +138,14 @@ link_failed(void *arg, const char *why)
 }
 
 static void
-link_lost(void *arg, enum reason reason)
+link_lost(void *arg, enum reason reason, const char *why)
 {
 	struct connector *connector = arg;
 	uint64_t lasted_ms = reactor_now_ms() - connector->up_ms, wait_ms;
-	char what[80];
+	char what[120];
 
 	connector->up_ms = 0;
-	snprintf(what, sizeof what, "lost: %s, after %.1f s", reason_word(reason),
+	snprintf(what, sizeof what, "lost: %s, after %.1f s", why != NULL ? why : reason_word(reason),
 		 (double)lasted_ms / 1000);
 	if (lasted_ms >= LASTING_MS) {
 		backoff_reset(&connector->backoff);
@@ -156,35 +162,74 @@ link_lost(void *arg, enum reason reason)
 	connector_pause(connector, wait_ms);
 }
 
-static void
-looked_up(void *arg, const char *error, struct sockaddr_any *found, size_t count)
+static struct link_plan
+plan_of(struct connector *connector)
 {
-	struct connector *connector = arg;
-	const struct address *address = current_address(connector);
-	char *name;
-	struct link_plan plan = {
+	return (struct link_plan){
 		.settings = connector->settings,
 		.factory = connector->factory,
 		.tally = connector->tally,
 		.reactor = connector->reactor,
-		.kind = address->kind,
+		.name = connector->name,
+		.kind = current_address(connector)->kind,
+		.place = &connector->place,
 		.up = link_up,
 		.failed = link_failed,
 		.lost = link_lost,
 		.arg = connector,
 	};
+}
+
+static void
+connector_open_device(struct connector *connector, struct device *device, const char *why)
+{
+	struct link_plan plan = plan_of(connector);
+
+	if (device == NULL)
+		connector_fail(connector, why);
+	else
+		link_open(&plan, &connector->link, device);
+}
+
+static unsigned
+connector_ways(const struct connector *connector)
+{
+	return connector->settings->protocol->ways(factory_settings(connector->factory));
+}
+
+/* A socket for datagrams to the first address that there can be one for; NULL with errno. */
+static struct device *
+datagrams_open(struct connector *connector, const struct sockaddr_any *found, size_t count)
+{
+	const struct connector_settings *settings = connector->settings;
+	int fd = -1;
+
+	errno = ENOENT;
+	for (size_t i = 0; fd < 0 && i < count; i++)
+		fd = datagram_socket_connect(&found[i], &settings->bind, settings->socket.bind_device,
+					     &settings->socket);
+	return fd < 0 ? NULL : device_of_datagrams(fd, connector_name(connector));
+}
+
+static void
+looked_up(void *arg, const char *error, struct sockaddr_any *found, size_t count)
+{
+	struct connector *connector = arg;
+	struct link_plan plan = plan_of(connector);
 
 	connector->lookup = NULL;
-	if (error == NULL && asprintf(&name, "%s %s", connector_name(connector), address->text) < 0)
-		error = strerror(ENOMEM);
-	if (error != NULL) {
-		free(found);
-		connector_fail(connector, error);
+	if (error == NULL && !address_is_datagram(plan.kind)) {
+		link_dial(&plan, &connector->link, found, count);
 		return;
 	}
-	plan.name = name;
-	link_dial(&plan, &connector->link, found, count);
-	free(name);
+	if (error != NULL) {
+		connector_fail(connector, error);
+	} else {
+		struct device *device = datagrams_open(connector, found, count);
+
+		connector_open_device(connector, device, strerror(errno));
+	}
+	free(found);
 }
 
 static void
@@ -192,9 +237,26 @@ connector_dial(void *arg)
 {
 	struct connector *connector = arg;
 
+	const struct address *address = current_address(connector);
+	const char *why = NULL;
+
 	connector->again_ms = 0;
+	free(connector->name);
+	if (asprintf(&connector->name, "%s %s", connector_name(connector), address->text) < 0)
+		connector->name = NULL;
+	if (connector->name == NULL) {
+		connector_fail(connector, strerror(ENOMEM));
+		return;
+	}
+	if (address->kind == ADDRESS_FILE) {
+		struct device *device = device_open(address->host, connector_ways(connector),
+						    connector->settings->baud, &connector->place, &why);
+
+		connector_open_device(connector, device, why);
+		return;
+	}
 	connector->lookup = resolver_look_up(connector->resolver, connector->reactor,
-					     current_address(connector), looked_up, connector);
+					     address, looked_up, connector);
 	if (connector->lookup == NULL)
 		connector_fail(connector, strerror(ENOMEM));
 }
@@ -211,6 +273,10 @@ connector_open(struct connector *connector, struct reactor *const *reactors, siz
 		     (uint64_t)settings->reconnect_max_ms, seed);
 	connector->reactor = reactors[factory_home(connector->factory, reactor_count)];
 	connector->resolver = resolver;
+	/* A file is not read again because a key has changed. */
+	if (connector->predecessor != NULL)
+		connector->place = connector->predecessor->place;
+	connector->predecessor = NULL;
 	connector->again.fn = connector_dial;
 	connector->again.arg = connector;
 	factory_start(connector->factory, connector->reactor, resolver);
@@ -272,6 +338,7 @@ connector_free(struct connector *connector)
 	connector_close(connector);
 	tally_unref(connector->tally);
 	factory_unref(connector->factory);
+	free(connector->name);
 	free(connector);
 }
 

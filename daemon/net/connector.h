@@ -26,6 +26,7 @@ struct connector_settings {
 	int64_t reconnect_min_ms, reconnect_max_ms;
 	struct byte_text preamble;
 	int64_t silence_timeout_ms;
+	int64_t baud;				/* 0: as it is */
 	int64_t idle_timeout_ms;
 	int64_t write_timeout_ms;
 	int64_t linger_timeout_ms;
@@ -41,7 +42,8 @@ struct connector;
 /*
  * Makes a connector that does not dial yet; it takes over the reference to factory (also on failure), and
  * the settings live as long as that. predecessor, which may be NULL, is the connector of that name that it
- * is to replace: counters go on from there. NULL with errno.
+ * is to replace: counters, and the place in a file, go on from there; it is closed before this one opens.
+ * NULL with errno.
  */
 struct connector *connector_new(const struct connector_settings *settings, struct factory *factory,
 				const struct connector *predecessor, unsigned reactor_count);

@@ -32,6 +32,8 @@ const struct option connector_options[] = {
 	  "what is sent first" },
 	{ "silence_timeout", OPTION_DURATION, OPTION_MAY_NONE, FIELD(silence_timeout_ms), 100, TIMEOUT_MAX,
 	  NULL, "none", "without a line from there for so long, the next address is tried" },
+	{ "baud", OPTION_NUMBER, OPTION_MAY_NONE, FIELD(baud), 50, 4000000, NULL, "none",
+	  "speed of a serial port; none: as it is" },
 	{ "idle_timeout", OPTION_DURATION, OPTION_MAY_NONE, FIELD(idle_timeout_ms), 1, TIMEOUT_MAX,
 	  NULL, "none", "ends a connection without a byte either way for so long" },
 	{ "write_timeout", OPTION_DURATION, OPTION_MAY_NONE, FIELD(write_timeout_ms), 1,

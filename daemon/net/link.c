@@ -10,6 +10,7 @@
 #include "net/endpoint.h"
 #include "net/factory.h"
 #include "net/protocol.h"
+#include "net/pump.h"
 #include "net/reactor.h"
 #include "net/tally.h"
 #include "net/transport.h"
@@ -23,6 +24,7 @@ struct link {
 	struct sockaddr_any *addresses;
 	struct dialling *dialling;
 	struct transport *transport;
+	struct pump *pump;		/* NULL: it is a stream socket itself */
 	struct deadline silence;
 	uint64_t line_ms;		/* when the last line came, or its time began */
 	enum reason reason;		/* of its ending */
@@ -41,6 +43,7 @@ link_free(struct link *link)
 {
 	reactor_unset_deadline(link->endpoint.reactor, &link->silence);
 	endpoint_leave(&link->endpoint);
+	pump_free(link->pump);
 	tally_unref(link->plan.tally);
 	factory_unref(link->plan.factory);
 	free(link->addresses);
@@ -61,8 +64,16 @@ link_leave_owner(struct link *link)
 		return false;
 	*link->owner = NULL;
 	link->owner = NULL;
+	if (link->pump != NULL)
+		*link->plan.place = pump_halt(link->pump);
 	reactor_unset_deadline(link->endpoint.reactor, &link->silence);
 	return true;
+}
+
+static const char *
+link_failure(const struct link *link)
+{
+	return link->pump != NULL ? pump_failure(link->pump) : NULL;
 }
 
 static void
@@ -83,7 +94,7 @@ link_lose(struct link *link, enum reason reason)
 
 	link_begin_end(link, reason);
 	if (owned)
-		link->plan.lost(link->plan.arg, reason);
+		link->plan.lost(link->plan.arg, reason, link_failure(link));
 }
 
 static void
@@ -158,7 +169,7 @@ link_connection_lost(struct transport *transport, enum reason reason)
 		link->inner->connection_lost(transport, reason);
 	link->transport = NULL;
 	if (link_leave_owner(link))
-		link->plan.lost(link->plan.arg, reason);
+		link->plan.lost(link->plan.arg, reason, link_failure(link));
 }
 
 static void
@@ -265,6 +276,29 @@ link_dial(const struct link_plan *plan, struct link **owner, struct sockaddr_any
 	/* Without one the link may be gone. */
 	if (dialling != NULL)
 		link->dialling = dialling;
+}
+
+void
+link_open(const struct link_plan *plan, struct link **owner, struct device *device)
+{
+	struct link *link = link_new(plan);
+	int stream;
+
+	*owner = link;
+	if (link == NULL) {
+		device_close(device);
+		plan->failed(plan->arg, strerror(ENOMEM));
+		return;
+	}
+	link->owner = owner;
+	link->endpoint.kind = ADDRESS_UNIX;	/* of the pump */
+	link->pump = pump_new(plan->reactor, device, &stream);
+	if (link->pump == NULL)
+		link_fail(link, errno);
+	else if (transport_new(&link->endpoint, &link->protocol, stream, NULL) == NULL)
+		link_fail(link, ENOMEM);
+	else
+		plan->up(plan->arg);
 }
 
 /* Gives up what is not connected yet: whether that was so. */

@@ -8,6 +8,8 @@
 #include "net/reason.h"
 
 struct connector_settings;
+struct device;
+struct file_place;
 struct factory;
 struct reactor;
 struct tally;
@@ -28,11 +30,12 @@ struct link_plan {
 	struct reactor *reactor;
 	const char *name;				/* for the log: "up tcp://127.0.0.1:7007"; copied */
 	enum address_kind kind;
+	struct file_place *place;			/* set when a link to a file is nobody's any more */
 	void (*up)(void *arg);
 	/* It cannot be had, for this reason; the link is gone. */
 	void (*failed)(void *arg, const char *why);
-	/* It ends, or has ended: the link is nobody's any more. */
-	void (*lost)(void *arg, enum reason reason);
+	/* It ends, or has ended: the link is nobody's any more. why, or NULL, says it of a device. */
+	void (*lost)(void *arg, enum reason reason, const char *why);
 	void *arg;
 };
 
@@ -42,6 +45,9 @@ struct link_plan {
  */
 void link_dial(const struct link_plan *plan, struct link **owner, struct sockaddr_any *addresses,
 	       size_t count);
+
+/* Takes a device over in place of dialling. The same holds. */
+void link_open(const struct link_plan *plan, struct link **owner, struct device *device);
 
 /* Gives a link up: it ends in order, once all that it owes is sent. Nobody is told. NULL is fine. */
 void link_end(struct link *link, enum reason reason);

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from support import PATIENCE, SLOW, free_address, listener, receive, run, wait_for
+from support import PATIENCE, SLOW, free_address, listener, receive, receive_all, run, wait_for
 
 FAST = {"reconnect_min": "20ms", "reconnect_max": "200ms"}
 
@@ -192,6 +192,7 @@ def test_a_reset_is_a_loss(twined, remote):
     far = remote()
     daemon = twined(connector("up", far.address))
     peer = far.accept()
+    daemon.wait_log(": connected")
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     peer.close()
     daemon.wait_log(rf"warning: up {far.address}: lost: peer_reset, after")
@@ -319,17 +320,14 @@ def test_the_status_and_the_summary_have_them(twined, remote):
 def test_a_stop_delivers_what_is_owed(twined, remote):
     far = remote()
     daemon = twined(hub() + connector("up", far.address, hub="hub"))
-    peer, member = far.accept(), join(daemon)
+    peer, member, reader = far.accept(), join(daemon), join(daemon)
     lines = b"".join(b"line %06d\n" % n for n in range(20000))
     writer = threading.Thread(target=member.sendall, args=(lines,))
     writer.start()
-    assert peer.recv(1) == b"l"
+    assert receive(reader, len(lines)) == lines	# all of it has been published
     writer.join()
     daemon.signal(signal.SIGTERM)
-    rest = b"l"
-    while part := peer.recv(1 << 20):
-        rest += part
-    assert rest == lines
+    assert receive_all(peer) == lines
     peer.close()
     daemon.stop()
 

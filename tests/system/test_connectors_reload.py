@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from support import free_address, listener, receive_all, wait_for
+from support import free_address, listener, receive, receive_all, wait_for
 from test_connectors import connector, hub, join, read_line, remote	# the last is a fixture
 
 
@@ -34,15 +34,15 @@ def test_one_that_is_added_dials(twined, remote):
 def test_one_that_is_removed_ends_in_order(twined, remote):
     far = remote()
     daemon = twined(hub() + connector("up", far.address, hub="hub"))
-    peer, member = far.accept(), join(daemon)
+    peer, member, reader = far.accept(), join(daemon), join(daemon)
     lines = b"".join(b"line %06d\n" % n for n in range(20000))
     writer = threading.Thread(target=member.sendall, args=(lines,))
     writer.start()
-    assert peer.recv(1) == b"l"
+    assert receive(reader, len(lines)) == lines	# all of it has been published
     writer.join()
     peer.sendall(b"last words\n")
     assert daemon.reload(hub()).returncode == 0
-    assert b"l" + receive_all(peer) == lines
+    assert receive_all(peer) == lines
     peer.close()
     assert read_line(member) == b"last words\n"
     daemon.wait_log("notice: up: connector for relay closed$")
