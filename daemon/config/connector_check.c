@@ -98,31 +98,11 @@ reconnect_check(struct faults *faults, const struct placed *placed,
 			  sentence_about(max, "is less than reconnect_min, which is %s", min));
 }
 
-/* Where what a protocol finds wrong goes. */
-struct findings {
-	struct faults *faults;
-	const struct placed *placed;
-};
-
-static void
-finding_add(void *arg, const char *key, const char *sentence)
-{
-	const struct findings *findings = arg;
-
-	if (key != NULL)
-		key_fault(findings->faults, findings->placed, key, sentence);
-	else
-		fault_add(findings->faults, findings->placed->origin,
-			  findings->placed->section->line, findings->placed->section->name, NULL,
-			  "%s", sentence);
-}
-
 void
 connector_check(struct faults *faults, const struct placed *placed,
 		const struct connector_config *connector)
 {
 	const struct protocol *protocol = connector->common.protocol;
-	struct findings findings = { .faults = faults, .placed = placed };
 
 	addresses_check(faults, placed, connector);
 	bind_check(faults, placed, connector);
@@ -131,7 +111,5 @@ connector_check(struct faults *faults, const struct placed *placed,
 	if (connector->common.silence_timeout_ms != 0
 	    && !(protocol->ways(connector->settings) & PROTOCOL_READS))
 		key_fault(faults, placed, "silence_timeout", "nothing is read there, which is always silent");
-	if (protocol->settings_check != NULL)
-		protocol->settings_check(connector->settings, &connector->common.connect, finding_add,
-					 &findings);
+	protocol_check(faults, placed, protocol, connector->settings, &connector->common.connect);
 }

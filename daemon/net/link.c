@@ -101,8 +101,12 @@ static void
 silence_due(void *arg)
 {
 	struct link *link = arg;
-	uint64_t due_ms = link->line_ms + (uint64_t)link->plan.settings->silence_timeout_ms;
+	uint64_t due_ms;
 
+	/* Then it is we who do not listen. */
+	if (transport_is_paused(link->transport))
+		link->line_ms = reactor_now_ms();
+	due_ms = link->line_ms + (uint64_t)link->plan.settings->silence_timeout_ms;
 	if (due_ms <= reactor_now_ms())
 		link_lose(link, REASON_SILENCE_TIMEOUT);
 	else
@@ -292,6 +296,7 @@ link_open(const struct link_plan *plan, struct link **owner, struct device *devi
 	}
 	link->owner = owner;
 	link->endpoint.kind = ADDRESS_UNIX;	/* of the pump */
+	link->endpoint.pumped = true;
 	link->pump = pump_new(plan->reactor, device, &stream);
 	if (link->pump == NULL)
 		link_fail(link, errno);

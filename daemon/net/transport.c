@@ -392,7 +392,7 @@ void
 transport_close_delivered(struct transport *transport)
 {
 	if (transport->closed || transport->write_side != WRITE_ENDED
-	    || transport->read_side != READ_DROPPING)
+	    || transport->read_side != READ_DROPPING || transport->endpoint->pumped)
 		return;
 	/* To close on a peer that still sends would be a reset, before it has read what it was owed. */
 	if (reactor_now_ms() - transport->active_ms < QUIET_MS)
@@ -429,6 +429,12 @@ struct reactor *
 transport_reactor(const struct transport *transport)
 {
 	return transport->endpoint->reactor;
+}
+
+bool
+transport_is_paused(const struct transport *transport)
+{
+	return transport->paused;
 }
 
 bool
