@@ -27,6 +27,7 @@ enum option_type {
 	OPTION_CONNECT,		/* struct address_list: addresses to dial */
 	OPTION_UPSTREAMS,	/* struct upstream_list: addresses to dial, with weight and backup */
 	OPTION_EXCHANGE,	/* struct exchange: the word connect, or what to send and to expect */
+	OPTION_BYTES,		/* struct byte_text: a text in quotes, with escapes */
 	OPTION_IP,		/* union peer_address without a port; family 0 when unset */
 	OPTION_DSCP,		/* int64_t, 0 to 63; OPTION_AUTO when unset */
 	OPTION_PREFIXES,	/* struct prefix_list */
@@ -57,6 +58,12 @@ struct exchange {
 	enum exchange_kind kind;
 	uint8_t *send, *expect;	/* may hold NUL; expect is not empty */
 	size_t send_length, expect_length;
+};
+
+/* Bytes, of which any may be NUL; bytes is NULL when there are none. */
+struct byte_text {
+	uint8_t *bytes;
+	size_t length;
 };
 
 enum option_flags {

@@ -88,6 +88,8 @@ address_identity(const struct address *address, char buffer[static ADDRESS_IDENT
 	case ADDRESS_SYSTEMD:
 		snprintf(buffer, ADDRESS_IDENTITY_MAX, "systemd %s", address->host);
 		return buffer;
+	case ADDRESS_FILE:
+		break;
 	}
 	return NULL;
 }

@@ -23,6 +23,7 @@ address_reach_key(const struct address *address, char key[static ADDRESS_IDENTIT
 			 address->kind == ADDRESS_TCP ? "tcp" : "udp", port);
 		return port != 0;
 	case ADDRESS_SYSTEMD:
+	case ADDRESS_FILE:
 		break;
 	}
 	return false;

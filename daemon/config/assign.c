@@ -122,28 +122,43 @@ table_offer(struct suggestion *suggestion, const struct option *table)
 		suggestion_offer(suggestion, row->name);
 }
 
+static bool
+takes_protocol_keys(enum section_type type)
+{
+	return type == SECTION_LISTENER || type == SECTION_CONNECTOR;
+}
+
+static const struct option *
+table_of(enum section_type type)
+{
+	return type == SECTION_DAEMON      ? daemon_options
+	       : type == SECTION_CONNECTOR ? connector_options
+					   : listener_options;
+}
+
 /* The key that an unknown one is nearest to. */
 static struct suggestion
 key_suggestion(const char *key, enum section_type type, const struct protocol *protocol)
 {
 	struct suggestion suggestion = suggestion_new(key);
+	bool own = takes_protocol_keys(type);
 
-	table_offer(&suggestion, type == SECTION_DAEMON ? daemon_options : listener_options);
-	if (type == SECTION_LISTENER && protocol != NULL)
+	table_offer(&suggestion, table_of(type));
+	if (own && protocol != NULL)
 		table_offer(&suggestion, protocol->options);
-	for (size_t i = 0; type == SECTION_LISTENER && protocol == NULL && protocols[i] != NULL;
-	     i++)
-		table_offer(&suggestion, protocols[i]->options);
+	for (size_t i = 0; own && protocol == NULL && protocols[i] != NULL; i++)
+		if (type == SECTION_LISTENER || protocols[i]->ways != NULL)
+			table_offer(&suggestion, protocols[i]->options);
 	return suggestion;
 }
 
 bool
-section_misspells(const struct placed *placed, const char *key, const struct protocol *protocol)
+section_misspells(const struct placed *placed, const char *key, enum section_type type,
+		  const struct protocol *protocol)
 {
 	for (size_t i = 0; i < placed->section->count; i++) {
 		const char *entry_key = placed->section->entries[i].key;
-		struct suggestion suggestion =
-			key_suggestion(entry_key, SECTION_LISTENER, protocol);
+		struct suggestion suggestion = key_suggestion(entry_key, type, protocol);
 
 		if (suggestion.best != NULL && strcmp(suggestion.best, key) == 0)
 			return true;
@@ -151,30 +166,42 @@ section_misspells(const struct placed *placed, const char *key, const struct pro
 	return false;
 }
 
+/* Where a key that is a common one elsewhere belongs; NULL: nowhere. */
+static const char *
+home_of(const char *key, enum section_type type)
+{
+	if (type != SECTION_DAEMON && option_find(daemon_options, key) != NULL)
+		return "is a key of [daemon]";
+	if (type == SECTION_DAEMON && option_find(listener_options, key) != NULL)
+		return "is a key of listeners: it belongs in [defaults] or a [listener:NAME]";
+	if (type == SECTION_CONNECTOR && option_find(listener_options, key) != NULL)
+		return "is a key of listeners, not of connectors";
+	if (option_find(connector_options, key) != NULL)
+		return "is a key of connectors: it belongs in a [connector:NAME]";
+	return NULL;
+}
+
 static void
 key_check(struct faults *faults, const struct placed *placed, const struct inifile_entry *entry,
 	  enum section_type type, const struct protocol *protocol)
 {
+	const char *home = home_of(entry->key, type);
 	char owners[160], sentence[320];
 
-	if (option_find(type == SECTION_DAEMON ? daemon_options : listener_options, entry->key)
-	    != NULL)
+	if (option_find(table_of(type), entry->key) != NULL)
 		return;
 	owners_format(entry->key, owners, sizeof owners);
-	if (type == SECTION_LISTENER && *owners != '\0'
+	if (takes_protocol_keys(type) && *owners != '\0'
 	    && (protocol == NULL || option_find(protocol->options, entry->key) != NULL))
 		return;
-	if (*owners != '\0' && type == SECTION_LISTENER)
+	if (*owners != '\0' && takes_protocol_keys(type))
 		snprintf(sentence, sizeof sentence, "is an option of %s, not of %s", owners,
 			 protocol->name);
 	else if (*owners != '\0')
 		snprintf(sentence, sizeof sentence,
 			 "is an option of %s: it belongs in a [listener:NAME]", owners);
-	else if (type == SECTION_DAEMON && option_find(listener_options, entry->key) != NULL)
-		snprintf(sentence, sizeof sentence,
-			 "is a key of listeners: it belongs in [defaults] or a [listener:NAME]");
-	else if (type != SECTION_DAEMON && option_find(daemon_options, entry->key) != NULL)
-		snprintf(sentence, sizeof sentence, "is a key of [daemon]");
+	else if (home != NULL)
+		snprintf(sentence, sizeof sentence, "%s", home);
 	else {
 		struct suggestion suggestion = key_suggestion(entry->key, type, protocol);
 		char nearest[80];

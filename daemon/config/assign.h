@@ -20,14 +20,15 @@ bool row_assign(struct faults *faults, const struct placed *placed, const struct
 bool row_inherit(struct faults *faults, const struct placed *placed, const struct option *row,
 		 const char *value, const char *directory, void *settings, char **text);
 
+/* Where a key may stand. protocol is that of a listener or connector, NULL when it is not known. */
+enum section_type { SECTION_DAEMON, SECTION_DEFAULTS, SECTION_LISTENER, SECTION_CONNECTOR };
+
 /*
- * Whether a key of a listener's section is unknown and looks like this one: then the user has said it,
+ * Whether a key of a listener or connector is unknown and looks like this one: then the user has said it,
  * and is told once.
  */
-bool section_misspells(const struct placed *placed, const char *key, const struct protocol *protocol);
-
-/* Where a key may stand. protocol is that of the section's listener, NULL when it is not known. */
-enum section_type { SECTION_DAEMON, SECTION_DEFAULTS, SECTION_LISTENER };
+bool section_misspells(const struct placed *placed, const char *key, enum section_type type,
+		       const struct protocol *protocol);
 
 /* Refuses every key of the section that has no row there. */
 void keys_check(struct faults *faults, const struct placed *placed, enum section_type type,

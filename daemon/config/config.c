@@ -8,16 +8,19 @@
 #include "config/value.h"
 
 static struct config *
-config_new(size_t listeners_max)
+config_new(size_t sections_max)
 {
 	struct config *config = calloc(1, sizeof *config);
 
 	if (config == NULL)
 		return NULL;
 	config->daemon_texts = table_texts_new(daemon_options);
-	config->listeners = calloc(listeners_max + 1, sizeof(struct listener_config *));
-	config->disabled = calloc(listeners_max + 1, sizeof(struct listener_config *));
-	if (config->daemon_texts == NULL || config->listeners == NULL || config->disabled == NULL) {
+	config->listeners = calloc(sections_max + 1, sizeof(struct listener_config *));
+	config->disabled = calloc(sections_max + 1, sizeof(struct listener_config *));
+	config->connectors = calloc(sections_max + 1, sizeof(struct connector_config *));
+	config->disabled_connectors = calloc(sections_max + 1, sizeof(struct connector_config *));
+	if (config->daemon_texts == NULL || config->listeners == NULL || config->disabled == NULL
+	    || config->connectors == NULL || config->disabled_connectors == NULL) {
 		config_free(config);
 		return NULL;
 	}
@@ -59,7 +62,7 @@ config_read(const char *path, char *const *specs, size_t spec_count, struct conf
 	else if (!reading.faults.out_of_memory) {
 		reading_fill_daemon(&reading);
 		reading_fill_defaults(&reading);
-		reading_fill_listeners(&reading);
+		reading_fill_sections(&reading);
 	}
 	errors->files = reading.files;
 	if (faults_finish(&reading.faults, errors)) {
@@ -79,9 +82,15 @@ config_free(struct config *config)
 		listener_config_unref(config->listeners[i]);
 	for (size_t i = 0; i < config->disabled_count; i++)
 		listener_config_unref(config->disabled[i]);
+	for (size_t i = 0; i < config->connector_count; i++)
+		connector_config_unref(config->connectors[i]);
+	for (size_t i = 0; i < config->disabled_connector_count; i++)
+		connector_config_unref(config->disabled_connectors[i]);
 	values_clear(daemon_options, &config->daemon);
 	table_texts_free(daemon_options, config->daemon_texts);
 	free(config->listeners);
 	free(config->disabled);
+	free(config->connectors);
+	free(config->disabled_connectors);
 	free(config);
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "config/connector_config.h"
 #include "config/listener_config.h"
 
 /* The keys of [daemon]. */
@@ -28,7 +29,10 @@ struct config {
 	size_t listener_count;
 	struct listener_config **disabled;	/* sorted by name; checked, and dumped, but not to be run */
 	size_t disabled_count;
+	struct connector_config **connectors;	/* likewise */
 	size_t connector_count;
+	struct connector_config **disabled_connectors;
+	size_t disabled_connector_count;
 };
 
 /* The errors of a configuration, in the order of files and lines, each a whole line without its end. */
@@ -57,7 +61,7 @@ int config_dump(const struct config *config, FILE *out);
 
 /*
  * Prints what -l prints: NULL: every protocol, a line each; else one whole, or the keys of [daemon] for
- * "daemon". 0, or -1 when there is none of that name.
+ * "daemon", of connectors for "connector". 0, or -1 when there is none of that name.
  */
 int config_describe(const char *protocol_name, FILE *out);
 

@@ -72,11 +72,17 @@ config_describe(const char *protocol_name, FILE *out)
 		table_describe(daemon_options, NULL, out);
 		return 0;
 	}
+	if (strcmp(protocol_name, "connector") == 0) {
+		fputs("The keys of every connector, with their defaults:\n\n", out);
+		table_describe(connector_options, NULL, out);
+		return 0;
+	}
 	protocol = protocol_find(protocol_name);
 	if (protocol == NULL)
 		return -1;
 	fprintf(out, "%s: %s\n", protocol->name, protocol->summary);
-	fprintf(out, "Serves %s.\n\n", transports_schemes(protocol->transports));
+	fprintf(out, "Serves %s.%s\n\n", transports_schemes(protocol->transports),
+		protocol->ways != NULL ? " Connectors speak it, too: -l connector." : "");
 	if (protocol->options == NULL || protocol->options->name == NULL)
 		fputs("It has no options of its own.\n", out);
 	else

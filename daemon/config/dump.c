@@ -33,6 +33,14 @@ listener_dump(const struct listener_config *listener, FILE *out)
 	table_dump(listener->common.protocol->options, listener->texts, out);
 }
 
+static void
+connector_dump(const struct connector_config *connector, FILE *out)
+{
+	fprintf(out, "\n[connector:%s]\n", connector->name);
+	table_dump(connector_options, connector->common_texts, out);
+	table_dump(connector->common.protocol->options, connector->texts, out);
+}
+
 int
 config_dump(const struct config *config, FILE *out)
 {
@@ -46,6 +54,10 @@ config_dump(const struct config *config, FILE *out)
 		listener_dump(config->listeners[i], out);
 	for (size_t i = 0; i < config->disabled_count; i++)
 		listener_dump(config->disabled[i], out);
+	for (size_t i = 0; i < config->connector_count; i++)
+		connector_dump(config->connectors[i], out);
+	for (size_t i = 0; i < config->disabled_connector_count; i++)
+		connector_dump(config->disabled_connectors[i], out);
 	if (fflush(out) != 0 || ferror(out)) {
 		errno = errno != 0 ? errno : EIO;
 		return -1;

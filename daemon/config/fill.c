@@ -5,10 +5,10 @@
 #include "config/agreement.h"
 #include "config/assign.h"
 #include "config/conflict.h"
-#include "config/expand.h"
+#include "config/connector_check.h"
+#include "config/connector_loop.h"
 #include "config/listener_check.h"
-#include "config/sentence.h"
-#include "config/table.h"
+#include "config/section_fill.h"
 #include "config/upstream_loop.h"
 #include "config/value.h"
 
@@ -62,96 +62,10 @@ reading_fill_defaults(struct reading *reading)
 	values_clear(listener_options, &scratch);
 }
 
-/* The protocol that a listener will have; NULL when its key is missing or wrong, which is told later. */
-static const struct protocol *
-protocol_of(const struct reading *reading, const struct placed *placed)
-{
-	const struct option *row = option_find(listener_options, "protocol");
-	const struct inifile_entry *entry = section_entry(placed, "protocol");
-	const char *inherited = reading->default_texts[row - listener_options];
-	char *name;
-
-	if (entry == NULL)
-		return inherited != NULL ? protocol_find(inherited) : NULL;
-	if (expand(entry->value, &name) != NULL)
-		return NULL;
-	const struct protocol *protocol = protocol_find(name);
-	free(name);
-	return protocol;
-}
-
-static const char *
-protocol_default(const struct protocol *protocol, const struct option *row)
-{
-	for (const struct option_default *own = protocol != NULL ? protocol->defaults : NULL;
-	     own != NULL && own->name != NULL; own++)
-		if (strcmp(own->name, row->name) == 0)
-			return own->value;
-	return row->fallback;
-}
-
-static void
-required_fault(struct reading *reading, const struct placed *placed, const struct option *row,
-	       const struct protocol *protocol, const char *whose)
-{
-	/* A line that was refused may have had the key. */
-	if (placed->section->has_lost_entry || section_misspells(placed, row->name, protocol))
-		return;
-	fault_add(&reading->faults, placed->origin, placed->section->line, placed->section->name,
-		  row->name, "missing: every listener%s%s needs it",
-		  *whose != '\0' ? " of protocol " : "", whose);
-}
-
-static void
-common_fill(struct reading *reading, const struct placed *placed, struct listener_config *listener)
-{
-	const struct protocol *protocol = listener->common.protocol;
-
-	for (size_t i = 0; listener_options[i].name != NULL; i++) {
-		const struct option *row = &listener_options[i];
-		const struct inifile_entry *entry = section_entry(placed, row->name);
-		const struct inifile_entry *shared = section_entry(&reading->defaults, row->name);
-		const char *inherited = reading->default_texts[i];
-		char **text = &listener->common_texts[i];
-
-		if (entry != NULL)
-			row_assign(&reading->faults, placed, entry, row, &listener->common, text);
-		else if (inherited != NULL)
-			row_inherit(&reading->faults, placed, row, inherited, NULL,
-				    &listener->common, text);
-		else if (protocol_default(protocol, row) != NULL)
-			row_inherit(&reading->faults, placed, row, protocol_default(protocol, row),
-				    NULL, &listener->common, text);
-		else if ((row->flags & OPTION_REQUIRED) && shared == NULL)
-			required_fault(reading, placed, row, protocol, "");
-	}
-}
-
-static void
-own_fill(struct reading *reading, const struct placed *placed, struct listener_config *listener)
-{
-	const struct protocol *protocol = listener->common.protocol;
-	size_t count = table_size(protocol->options);
-
-	for (size_t i = 0; i < count; i++) {
-		const struct option *row = &protocol->options[i];
-		const struct inifile_entry *entry = section_entry(placed, row->name);
-
-		if (entry != NULL)
-			row_assign(&reading->faults, placed, entry, row, listener->settings,
-				   &listener->texts[i]);
-		else if (row->fallback != NULL)
-			row_inherit(&reading->faults, placed, row, row->fallback, NULL,
-				    listener->settings, &listener->texts[i]);
-		else if (row->flags & OPTION_REQUIRED)
-			required_fault(reading, placed, row, protocol, protocol->name);
-	}
-}
-
 static struct listener_config *
 listener_fill(struct reading *reading, const struct placed *placed)
 {
-	const struct protocol *protocol = protocol_of(reading, placed);
+	const struct protocol *protocol = section_protocol(reading, placed);
 	struct listener_config *listener =
 		listener_config_new(strchr(placed->section->name, ':') + 1,
 				    place_format(placed->origin, placed->section->line), protocol);
@@ -161,54 +75,145 @@ listener_fill(struct reading *reading, const struct placed *placed)
 		reading->faults.out_of_memory = true;
 		return NULL;
 	}
-	keys_check(&reading->faults, placed, SECTION_LISTENER, protocol);
-	common_fill(reading, placed, listener);
+	section_fill(&(const struct filling){
+		.reading = reading,
+		.placed = placed,
+		.type = SECTION_LISTENER,
+		.table = listener_options,
+		.common = &listener->common,
+		.common_texts = listener->common_texts,
+		.protocol = protocol,
+		.settings = listener->settings,
+		.texts = listener->texts,
+	});
 	/* Its name was taken now but could not be copied before. */
 	if (listener->common.protocol != protocol)
 		reading->faults.out_of_memory = true;
-	if (protocol != NULL) {
-		own_fill(reading, placed, listener);
+	if (protocol != NULL)
 		listener_transports_check(&reading->faults, placed, listener);
-	}
 	if (protocol != NULL && reading->faults.count == faults && !reading->faults.out_of_memory
 	    && !placed->section->has_lost_entry)
 		listener_check(&reading->faults, placed, listener);
 	return listener;
 }
 
+static struct connector_config *
+connector_fill(struct reading *reading, const struct placed *placed)
+{
+	const struct protocol *protocol = section_protocol(reading, placed);
+	struct connector_config *connector =
+		connector_config_new(strchr(placed->section->name, ':') + 1,
+				     place_format(placed->origin, placed->section->line), protocol);
+	size_t faults = reading->faults.count;
+
+	if (connector == NULL) {
+		reading->faults.out_of_memory = true;
+		return NULL;
+	}
+	if (protocol != NULL && protocol->ways == NULL) {
+		connector_refuse_protocol(&reading->faults, placed, protocol);
+		return connector;
+	}
+	section_fill(&(const struct filling){
+		.reading = reading,
+		.placed = placed,
+		.type = SECTION_CONNECTOR,
+		.table = connector_options,
+		.common = &connector->common,
+		.common_texts = connector->common_texts,
+		.protocol = protocol,
+		.settings = connector->settings,
+		.texts = connector->texts,
+	});
+	if (connector->common.protocol != protocol)
+		reading->faults.out_of_memory = true;
+	if (protocol != NULL && reading->faults.count == faults && !reading->faults.out_of_memory
+	    && !placed->section->has_lost_entry)
+		connector_check(&reading->faults, placed, connector);
+	return connector;
+}
+
+/* What sections are filled into, and checked against each other by. */
+struct sections {
+	struct reading *reading;
+	struct conflicts conflicts;
+	struct agreements agreements;
+};
+
+static bool
+section_is(const struct placed *placed, const char *type)
+{
+	size_t length = strlen(type);
+
+	return strncmp(placed->section->name, type, length) == 0 && placed->section->name[length] == ':';
+}
+
+/* Fills a [listener:NAME]. */
+static void
+listener_add(struct sections *sections, const struct placed *placed)
+{
+	struct reading *reading = sections->reading;
+	struct config *config = reading->config;
+	size_t faults = reading->faults.count;
+	struct listener_config *listener = listener_fill(reading, placed);
+
+	if (listener == NULL)
+		return;
+	if (!listener->common.enabled) {
+		config->disabled[config->disabled_count++] = listener;
+		upstream_loops_check(reading, &listener, 1);
+		return;
+	}
+	config->listeners[config->listener_count++] = listener;
+	conflicts_add(&sections->conflicts, &reading->faults, placed, &listener->common);
+	if (reading->faults.count == faults)
+		agreements_add(&sections->agreements, &reading->faults, placed, listener->name,
+			       listener->common.protocol, listener->settings, listener->texts);
+}
+
+/* Fills a [connector:NAME]. */
+static void
+connector_add(struct sections *sections, const struct placed *placed)
+{
+	struct reading *reading = sections->reading;
+	struct config *config = reading->config;
+	size_t faults = reading->faults.count;
+	struct connector_config *connector = connector_fill(reading, placed);
+
+	if (connector == NULL)
+		return;
+	if (!connector->common.enabled) {
+		config->disabled_connectors[config->disabled_connector_count++] = connector;
+		return;
+	}
+	config->connectors[config->connector_count++] = connector;
+	if (reading->faults.count == faults)
+		agreements_add(&sections->agreements, &reading->faults, placed, connector->name,
+			       connector->common.protocol, connector->settings, connector->texts);
+}
+
 void
-reading_fill_listeners(struct reading *reading)
+reading_fill_sections(struct reading *reading)
 {
 	struct config *config = reading->config;
-	struct conflicts conflicts = { 0 };
-	struct agreements agreements = { 0 };
+	struct sections sections = { .reading = reading };
 	size_t found = 0;
 
 	for (size_t i = 0; i < reading->section_count; i++) {
 		const struct placed *placed = &reading->sections[i];
 
-		if (strncmp(placed->section->name, "listener:", strlen("listener:")) != 0)
+		if (section_is(placed, "listener"))
+			listener_add(&sections, placed);
+		else if (section_is(placed, "connector"))
+			connector_add(&sections, placed);
+		else
 			continue;
 		found++;
-		size_t faults = reading->faults.count;
-		struct listener_config *listener = listener_fill(reading, placed);
-		if (listener == NULL)
-			continue;
-		if (listener->common.enabled) {
-			config->listeners[config->listener_count++] = listener;
-			conflicts_add(&conflicts, &reading->faults, placed, &listener->common);
-			if (reading->faults.count == faults)
-				agreements_add(&agreements, &reading->faults, placed, listener->name,
-					       listener->common.protocol, listener->settings,
-					       listener->texts);
-		} else {
-			config->disabled[config->disabled_count++] = listener;
-			upstream_loops_check(reading, &listener, 1);
-		}
 	}
-	conflicts_check(&conflicts, &reading->faults);
-	agreements_check(&agreements, &reading->faults);
+	conflicts_check(&sections.conflicts, &reading->faults);
+	agreements_check(&sections.agreements, &reading->faults);
 	upstream_loops_check(reading, config->listeners, config->listener_count);
+	connector_loops_check(reading);
 	/* A section that was refused may have been the listener. */
 	if (found == 0 && !reading->has_lost_section)
 		fault_add(&reading->faults, &reading->sources[0]->origin, 0, NULL, NULL,

@@ -95,14 +95,20 @@ finding_add(void *arg, const char *key, const char *sentence)
 }
 
 void
+protocol_check(struct faults *faults, const struct placed *placed, const struct protocol *protocol,
+	       const void *settings, const struct address_list *addresses)
+{
+	struct findings findings = { .faults = faults, .placed = placed };
+
+	if (protocol->settings_check != NULL)
+		protocol->settings_check(settings, addresses, finding_add, &findings);
+}
+
+void
 listener_check(struct faults *faults, const struct placed *placed,
 	       const struct listener_config *listener)
 {
-	const struct protocol *protocol = listener->common.protocol;
-	struct findings findings = { .faults = faults, .placed = placed };
-
 	common_check(faults, placed, &listener->common);
-	if (protocol->settings_check != NULL)
-		protocol->settings_check(listener->settings, &listener->common.listen, finding_add,
-					 &findings);
+	protocol_check(faults, placed, listener->common.protocol, listener->settings,
+		       &listener->common.listen);
 }

@@ -236,8 +236,6 @@ section_check(struct reading *reading, const struct placed *placed)
 			 "not a name: at most %d of a-z, 0-9, _ and -, the first a letter or "
 			 "digit",
 			 LISTENER_NAME_MAX);
-	else if (strcmp(type, "connector") == 0)
-		snprintf(wrong, sizeof wrong, "connectors are not supported yet");
 	else if (!is_single && !is_named && suggestion.best != NULL)
 		snprintf(wrong, sizeof wrong, "unknown section, did you mean [%s%s]?",
 			 suggestion.best,
@@ -251,7 +249,8 @@ section_check(struct reading *reading, const struct placed *placed)
 			 section->name);
 	else if (!is_single && !is_named)
 		snprintf(wrong, sizeof wrong,
-			 "unknown section: expected [daemon], [defaults] or [listener:NAME]");
+			 "unknown section: expected [daemon], [defaults], [listener:NAME] or "
+			 "[connector:NAME]");
 	if (*wrong == '\0')
 		return true;
 	reading->has_lost_section = true;

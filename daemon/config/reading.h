@@ -53,6 +53,6 @@ bool listener_name_valid(const char *name);
 /* Each fills a part of the configuration and finds what is wrong with it. */
 void reading_fill_daemon(struct reading *reading);
 void reading_fill_defaults(struct reading *reading);
-void reading_fill_listeners(struct reading *reading);
+void reading_fill_sections(struct reading *reading);
 
 #endif

@@ -245,8 +245,8 @@ value_type(enum option_type type)
 		[OPTION_GROUP] = &value_group,       [OPTION_LISTEN] = &value_listen,
 		[OPTION_CONNECT] = &value_connect,   [OPTION_PREFIXES] = &value_prefixes,
 		[OPTION_UPSTREAMS] = &value_upstreams,
-		[OPTION_EXCHANGE] = &value_exchange, [OPTION_IP] = &value_ip,
-		[OPTION_DSCP] = &value_dscp,
+		[OPTION_EXCHANGE] = &value_exchange, [OPTION_BYTES] = &value_bytes,
+		[OPTION_IP] = &value_ip,             [OPTION_DSCP] = &value_dscp,
 		[OPTION_PROTOCOL] = &value_protocol,
 	};
 
@@ -290,6 +290,7 @@ value_set(const struct option *option, void *settings, const char *text, const c
 		struct address_list addresses;
 		struct upstream_list upstreams;
 		struct exchange exchange;
+		struct byte_text bytes;
 		union peer_address ip;
 		struct prefix_list prefixes;
 		int64_t number;

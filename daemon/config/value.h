@@ -43,8 +43,8 @@ struct value_type {
 /* One for each of enum option_type. */
 extern const struct value_type value_bool, value_number, value_duration, value_size, value_rate,
 	value_choice, value_mode, value_string, value_file, value_user, value_group, value_listen,
-	value_connect, value_upstreams, value_exchange, value_ip, value_dscp, value_prefixes,
-	value_protocol;
+	value_connect, value_upstreams, value_exchange, value_bytes, value_ip, value_dscp,
+	value_prefixes, value_protocol;
 
 /* ", or none": the words that the row takes besides its values. */
 const char *words_of(const struct option *option);

@@ -1,4 +1,4 @@
-/* value_exchange.c - what is sent to a server, and what it must answer: two quoted texts. */
+/* value_exchange.c - quoted texts: what is sent to a server, and what it must answer. */
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -165,4 +165,52 @@ const struct value_type value_exchange = {
 	.set = exchange_set,
 	.clear = exchange_clear,
 	.equal = exchange_equal,
+};
+
+static void
+bytes_clear(void *field)
+{
+	struct byte_text *text = field;
+
+	free(text->bytes);
+	*text = (struct byte_text){ 0 };
+}
+
+static const char *
+bytes_set(const struct option *option, void *field, const char *text, const char *directory)
+{
+	struct byte_text read = { 0 };
+	uint8_t bytes[TEXT_MAX];
+	const char *at = text, *wrong;
+
+	(void)directory;
+	if (*text != '"')
+		return sentence_about(text, "is not a text in quotes such as \"HELLO\\r\\n\"%s",
+				      words_of(option));
+	wrong = quoted_read(&at, bytes, &read.length);
+	if (wrong != NULL)
+		return wrong;
+	if (*at != '\0')
+		return "something stands behind the text";
+	read.bytes = copy(bytes, read.length);
+	if (read.bytes == NULL)
+		return out_of_memory;
+	*(struct byte_text *)field = read;
+	return NULL;
+}
+
+static bool
+byte_texts_equal(const void *void_a, const void *void_b)
+{
+	const struct byte_text *a = void_a, *b = void_b;
+
+	return bytes_equal(a->bytes, a->length, b->bytes, b->length);
+}
+
+const struct value_type value_bytes = {
+	.noun = "text in quotes",
+	.size = sizeof(struct byte_text),
+	.set = bytes_set,
+	.clear = bytes_clear,
+	.equal = byte_texts_equal,
 };

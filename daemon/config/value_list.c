@@ -31,8 +31,16 @@ list_each(const char *text, const char *(*use)(const char *item, void *arg), voi
 
 struct addresses {
 	struct address_list *list;
-	bool for_listen;
+	enum address_use use;
 };
+
+static const char *
+use_check(const struct address *address, enum address_use use)
+{
+	return address->kind == ADDRESS_FILE && use != FOR_CONNECT
+		       ? "is a file, which only connect takes"
+		       : NULL;
+}
 
 static const char *
 dial_check(const struct address *address)
@@ -71,7 +79,10 @@ address_add(const char *item, void *arg)
 
 	if (wrong != NULL)
 		return sentence_about(item, "%s", wrong);
-	wrong = addresses->for_listen ? repetition_check(list, &address) : dial_check(&address);
+	wrong = use_check(&address, addresses->use);
+	if (wrong == NULL)
+		wrong = addresses->use == FOR_LISTEN ? repetition_check(list, &address)
+						     : dial_check(&address);
 	struct address *items =
 		wrong != NULL ? NULL : reallocarray(list->items, list->count + 1, sizeof *items);
 	if (items == NULL) {
@@ -84,9 +95,9 @@ address_add(const char *item, void *arg)
 }
 
 const char *
-address_list_parse(const char *text, bool for_listen, struct address_list *list)
+address_list_parse(const char *text, enum address_use use, struct address_list *list)
 {
-	struct addresses addresses = { .list = list, .for_listen = for_listen };
+	struct addresses addresses = { .list = list, .use = use };
 
 	*list = (struct address_list){ 0 };
 	const char *wrong = list_each(text, address_add, &addresses);
@@ -165,7 +176,8 @@ addresses_set(const struct option *option, void *field, const char *text, const 
 	struct address_list list;
 
 	(void)directory;
-	const char *wrong = address_list_parse(text, option->type == OPTION_LISTEN, &list);
+	const char *wrong = address_list_parse(text, option->type == OPTION_LISTEN ? FOR_LISTEN : FOR_CONNECT,
+					       &list);
 	if (wrong == NULL)
 		*(struct address_list *)field = list;
 	return wrong;

@@ -61,7 +61,7 @@ words_read(struct reading_upstream *reading, char *words)
 {
 	char *rest = words, *word = strsep(&rest, " \t");
 	struct address_list one;
-	const char *wrong = address_list_parse(word, false, &one);
+	const char *wrong = address_list_parse(word, FOR_UPSTREAM, &one);
 
 	if (wrong != NULL)
 		return wrong;

@@ -21,7 +21,7 @@ static const struct scheme {
 } schemes[] = {
 	{ "tcp://", ADDRESS_TCP },       { "udp://", ADDRESS_UDP },
 	{ "unix://", ADDRESS_UNIX },     { "unixgram://", ADDRESS_UNIXGRAM },
-	{ "systemd:", ADDRESS_SYSTEMD },
+	{ "systemd:", ADDRESS_SYSTEMD }, { "file://", ADDRESS_FILE },
 };
 
 static const char *
@@ -196,6 +196,17 @@ systemd_parse(const char *rest, struct address *address)
 }
 
 static const char *
+file_parse(const char *rest, struct address *address)
+{
+	if (*rest != '/')
+		return "has no absolute path: three slashes, file:///dev/ttyUSB0";
+	if (rest[strlen(rest) - 1] == '/')
+		return "ends in a directory, not in the name of a file";
+	address->host = strdup(rest);
+	return address->host == NULL ? strerror(ENOMEM) : NULL;
+}
+
+static const char *
 rest_parse(const char *rest, struct address *address)
 {
 	switch (address->kind) {
@@ -207,6 +218,8 @@ rest_parse(const char *rest, struct address *address)
 		return unix_parse(rest, address);
 	case ADDRESS_SYSTEMD:
 		return systemd_parse(rest, address);
+	case ADDRESS_FILE:
+		return file_parse(rest, address);
 	}
 	return "is of an unknown kind";
 }
@@ -249,12 +262,6 @@ address_list_clear(struct address_list *list)
 		address_clear(&list->items[i]);
 	free(list->items);
 	*list = (struct address_list){ 0 };
-}
-
-bool
-address_is_datagram(enum address_kind kind)
-{
-	return kind == ADDRESS_UDP || kind == ADDRESS_UNIXGRAM;
 }
 
 static const char *
@@ -323,6 +330,8 @@ address_resolve(const struct address *address, struct sockaddr_any **found, size
 	*count = 0;
 	if (address->kind == ADDRESS_SYSTEMD)
 		return "is a passed socket, which has no address to look up";
+	if (address->kind == ADDRESS_FILE)
+		return "is a file, which has no address to look up";
 	if (address->kind == ADDRESS_UNIX || address->kind == ADDRESS_UNIXGRAM)
 		return unix_resolve(address->host, found, count);
 	int failure = getaddrinfo(any ? "::" : address->host, address->service, &hints, &list);
@@ -406,22 +415,4 @@ address_unmap(union peer_address *peer)
 	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = peer->in6.sin6_port };
 	memcpy(&in.sin_addr, peer->in6.sin6_addr.s6_addr + 12, sizeof in.sin_addr);
 	peer->in = in;
-}
-
-bool
-address_is_loopback(const struct sockaddr *sa)
-{
-	union peer_address peer;
-
-	if (sa->sa_family == AF_INET6) {
-		memcpy(&peer.in6, sa, sizeof peer.in6);
-		if (IN6_IS_ADDR_LOOPBACK(&peer.in6.sin6_addr))
-			return true;
-		address_unmap(&peer);
-	} else if (sa->sa_family == AF_INET) {
-		memcpy(&peer.in, sa, sizeof peer.in);
-	} else {
-		return sa->sa_family == AF_UNIX;
-	}
-	return peer.sa.sa_family == AF_INET && ntohl(peer.in.sin_addr.s_addr) >> 24 == 127;
 }

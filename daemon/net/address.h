@@ -1,4 +1,4 @@
-/* address.h - where to listen or to connect: tcp://, udp://, unix://, unixgram://, systemd: */
+/* address.h - where to listen or to connect: tcp://, udp://, unix://, unixgram://, systemd:, file:// */
 #ifndef TWINED_NET_ADDRESS_H
 #define TWINED_NET_ADDRESS_H
 
@@ -15,6 +15,7 @@ enum address_kind {
 	ADDRESS_UNIX,		/* stream; a path, or @name for the abstract namespace */
 	ADDRESS_UNIXGRAM,
 	ADDRESS_SYSTEMD,	/* a passed socket: its kind is known when it is claimed */
+	ADDRESS_FILE,		/* what is opened, not connected to: of connectors only */
 };
 
 /* One address as it stands in the file. Parsed, not yet looked up. */
@@ -70,6 +71,9 @@ void address_list_clear(struct address_list *list);
 
 /* Whether its sockets are SOCK_DGRAM; asked of a systemd address, false. */
 bool address_is_datagram(enum address_kind kind);
+
+/* Whether it may lead to an IP address of a family; a name may. */
+bool address_may_be(const struct address *address, int family);
 
 /*
  * Looks an address up: every socket address it stands for, in getaddrinfo(3)'s order ("*" gives [::]).

@@ -1,4 +1,4 @@
-/* attempt.c - one attempt of a connector: a stream socket on its way to one address. */
+/* attempt.c - one attempt at an address that is dialled: a stream socket on its way to one address. */
 #include "net/attempt.h"
 
 #include <errno.h>
@@ -113,7 +113,7 @@ source_bind(int fd, const union peer_address *source)
 
 enum attempt
 attempt_begin(const struct sockaddr_any *address, const union peer_address *source,
-	      const struct socket_options *options, int *fd, const char **step)
+	      const char *interface, const struct socket_options *options, int *fd, const char **step)
 {
 	int family = address->u.sa.sa_family;
 	enum attempt attempt;
@@ -128,7 +128,11 @@ attempt_begin(const struct sockaddr_any *address, const union peer_address *sour
 		wrong = socket_options_set(*fd, options, &address->u.sa);
 	if (wrong != NULL)
 		log_debug("a connection begins without %s", wrong);
-	if (family != AF_UNIX && source != NULL && source->sa.sa_family != AF_UNSPEC
+	if (family != AF_UNIX && interface != NULL
+	    && setsockopt(*fd, SOL_SOCKET, SO_BINDTODEVICE, interface, (socklen_t)strlen(interface)) < 0) {
+		*step = "bind_device: ";
+		attempt = ATTEMPT_FAILED;
+	} else if (family != AF_UNIX && source != NULL && source->sa.sa_family != AF_UNSPEC
 	    && source_bind(*fd, source) < 0) {
 		*step = "bind: ";
 		attempt = ATTEMPT_FAILED;

@@ -1,390 +1,399 @@
-/* connector.c - dials addresses until one answers (RFC 8305), and makes a transport of it. */
+/* connector.c - dials one address after another, waits longer each time, and begins anew after a loss. */
 #include "net/connector.h"
 
 #include <errno.h>
-#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/log.h"
-#include "net/attempt.h"
-#include "net/endpoint.h"
+#include "net/backoff.h"
+#include "net/datagram_socket.h"
+#include "net/device.h"
+#include "net/factory.h"
+#include "net/link.h"
+#include "net/protocol.h"
 #include "net/reactor.h"
-#include "net/transport.h"
+#include "net/resolver.h"
+#include "net/tally.h"
 
-enum { KNOCK_MS = 32 };		/* a tick */
-
-#define NONE SIZE_MAX
-
-/* An attempt that is under way. */
-struct runner {
-	struct runner *next;		/* begun after it */
-	struct connector *connector;
-	struct event event;		/* its socket; not watched while it knocks */
-	size_t index;			/* of its address */
-	uint64_t until_ms;		/* when it is given up; UINT64_MAX: never */
-	bool knocks;
-};
+/* A connection that has lasted so long was one. */
+enum { LASTING_MS = 10 * 1000 };
 
 /*
- *   begin ──▶ one more runner ◀── CONNECTOR_DELAY_MS later, or when one has failed
- *                  ├── connects: the others are closed, connected
- *                  └── fails: the last one, and no address is left: failed
+ *             ┌────────── the next address ◀─────────┐
+ *             ▼                                      │ no
+ *   open ─▶ look up ─▶ dial ── failed ──────▶ all tried? ── yes ─▶ WAIT, longer each time ─┐
+ *             ▲          └─ up ─▶ UP ─ lost soon, silent ▲                                 │
+ *             │                    └─ lost ─▶ WAIT, the shortest                           │
+ *             └────────────────────────────────────────────────────────────────────────────┘
+ *
+ * Names are looked up anew each time. All on one reactor, but for what the control thread calls.
  */
 struct connector {
-	struct endpoint *endpoint;
-	const struct protocol *protocol;
-	struct dial dial;
-	struct deadline deadline;	/* the first of all moments below and in runners */
-	uint64_t next_ms;		/* when next is tried; UINT64_MAX: when a runner fails */
-	size_t next;			/* its index, or NONE */
-	size_t passed[2];		/* from dial.first on: of its family, of others */
-	bool other;			/* whose turn it is */
-	unsigned running;
-	int error;			/* the most telling yet */
-	struct runner *runners;
-	struct runner first;		/* mostly the only one; in use if its connector is set */
+	const struct connector_settings *settings;
+	struct factory *factory;
+	struct tally *tally;
+	struct reactor *reactor;	/* NULL: not open */
+	struct resolver *resolver;
+	char *name;			/* with the address that is tried */
+	size_t at;			/* of that */
+	size_t tried;			/* how many have been since the last pause */
+	struct lookup *lookup;
+	struct link *link;
+	struct deadline again;
+	struct backoff backoff;
+	struct file_place place;	/* in the file that was read last */
+	const struct connector *predecessor;	/* until it is open */
+	uint64_t up_ms;			/* since when it is connected; 0: it is not */
+	uint64_t again_ms;
+	bool has_failed;		/* and has not been connected since: it is known */
 };
 
-static const struct sockaddr_any *
-address_at(const struct connector *connector, size_t index)
-{
-	return &connector->dial.addresses[index];
-}
-
-/* Whether an address can be dialled from the source. */
-static bool
-fits_source(const struct dial *dial, const struct sockaddr_any *address)
-{
-	return dial->source == NULL || dial->source->sa.sa_family == AF_UNSPEC
-	       || address->u.sa.sa_family == AF_UNIX
-	       || address->u.sa.sa_family == dial->source->sa.sa_family;
-}
-
-/* Finds the next address (RFC 8305, 4): by turns of the first one's family and of another. */
-static void
-connector_find_next(struct connector *connector)
-{
-	const struct dial *dial = &connector->dial;
-	int family = dial->addresses[dial->first].u.sa.sa_family;
-
-	for (unsigned i = 0; i < 2; i++) {
-		bool other = connector->other;
-		size_t *passed = &connector->passed[other];
-
-		connector->other = !other;
-		while (*passed < dial->count) {
-			size_t index = (dial->first + (*passed)++) % dial->count;
-			const struct sockaddr_any *address = &dial->addresses[index];
-
-			if ((address->u.sa.sa_family != family) == other
-			    && fits_source(dial, address)) {
-				connector->next = index;
-				return;
-			}
-		}
-	}
-	connector->next = NONE;
-}
-
-/* A failure as it is logged, where it is no news at a lower level. */
-static enum log_level
-failure_level(const struct connector *connector)
-{
-	return connector->dial.quiet ? LEVEL_DEBUG : LEVEL_INFO;
-}
-
-static void
-note_failure(struct connector *connector, size_t index, const char *step, int error)
-{
-	const struct sockaddr_any *address = address_at(connector, index);
-	enum address_kind kind = address->u.sa.sa_family == AF_UNIX ? ADDRESS_UNIX : ADDRESS_TCP;
-	char text[ADDRESS_TEXT_MAX];
-
-	if (log_enabled(failure_level(connector)))
-		log_line(failure_level(connector), "%s: upstream %s: %s%s",
-			 connector->endpoint->name,
-			 address_format(kind, &address->u.sa, address->length, text), step,
-			 strerror(error));
-	if (attempt_error_weight(error) > attempt_error_weight(connector->error))
-		connector->error = error;
-}
-
-static void runner_ready(evutil_socket_t fd, short what, void *arg);
-
-static int
-runner_fd(const struct runner *runner)
-{
-	return event_get_fd(&runner->event);
-}
-
-/* Adds a runner for a socket that waits or knocks: 0, or -1 with ENOMEM. */
-static int
-runner_add(struct connector *connector, size_t index, int fd, bool knocks)
-{
-	struct reactor *reactor = connector->endpoint->reactor;
-	struct runner *runner = connector->first.connector == NULL ? &connector->first
-								   : calloc(1, sizeof *runner);
-	struct runner **end = &connector->runners;
-
-	if (runner == NULL)
-		return -1;
-	if (reactor_watch(reactor, &runner->event, fd, EV_WRITE | EV_PERSIST, runner_ready, runner)
-	    != 0) {
-		if (runner != &connector->first)
-			free(runner);
-		errno = ENOMEM;
-		return -1;
-	}
-	if (knocks)
-		reactor_unwatch(&runner->event);	/* it is writable, which says nothing */
-	runner->next = NULL;
-	runner->connector = connector;
-	runner->index = index;
-	runner->knocks = knocks;
-	runner->until_ms = connector->dial.timeout_ms == 0
-				   ? UINT64_MAX
-				   : reactor_now_ms() + (uint64_t)connector->dial.timeout_ms;
-	while (*end != NULL)
-		end = &(*end)->next;
-	*end = runner;
-	connector->running++;
-	return 0;
-}
-
-/* Takes a runner out, and frees it; its socket is the caller's. */
-static void
-runner_remove(struct runner *runner)
-{
-	struct connector *connector = runner->connector;
-	struct runner **link = &connector->runners;
-
-	while (*link != runner)
-		link = &(*link)->next;
-	*link = runner->next;
-	connector->running--;
-	if (!runner->knocks)
-		reactor_unwatch(&runner->event);
-	runner->connector = NULL;
-	if (runner != &connector->first)
-		free(runner);
-}
-
-/* Frees it with all that is under way. */
-static void
-connector_free(struct connector *connector)
-{
-	reactor_unset_deadline(connector->endpoint->reactor, &connector->deadline);
-	while (connector->runners != NULL) {
-		int fd = runner_fd(connector->runners);
-
-		runner_remove(connector->runners);
-		close(fd);
-	}
-	free(connector);
-}
-
-/* Hands the socket to a transport and ends the connector. */
-static void
-connector_succeed(struct connector *connector, size_t index, int fd)
-{
-	struct dial dial = connector->dial;
-	const struct sockaddr_any *address = address_at(connector, index);
-	struct endpoint *endpoint = connector->endpoint;
-	const struct protocol *protocol = connector->protocol;
-	union peer_address peer = { 0 };
-
-	connector_free(connector);
-	if (address->u.sa.sa_family != AF_UNIX)
-		memcpy(&peer, &address->u, sizeof peer);
-	dial.connected(dial.arg, transport_new(endpoint, protocol, fd, &peer), index);
-}
-
-static void
-connector_fail(struct connector *connector, int error)
-{
-	struct dial dial = connector->dial;
-
-	if (error == 0) {
-		error = EAFNOSUPPORT;
-		log_line(failure_level(connector),
-			 "%s: no address of the upstream is of the family of bind",
-			 connector->endpoint->name);
-	}
-	connector_free(connector);
-	dial.failed(dial.arg, error);
-}
-
-/* Sets the deadline to the first moment at which there is something to do. */
-static void
-connector_arm(struct connector *connector)
-{
-	struct reactor *reactor = connector->endpoint->reactor;
-	uint64_t at_ms = connector->next_ms;
-
-	for (const struct runner *runner = connector->runners; runner; runner = runner->next) {
-		if (runner->until_ms < at_ms)
-			at_ms = runner->until_ms;
-		if (runner->knocks && reactor_now_ms() + KNOCK_MS < at_ms)
-			at_ms = reactor_now_ms() + KNOCK_MS;
-	}
-	if (at_ms != UINT64_MAX)
-		reactor_set_deadline(reactor, &connector->deadline, at_ms);
-	else
-		reactor_unset_deadline(reactor, &connector->deadline);
-}
-
-/* Tries the next address: what came of it. It waits, too, if we lack something while others run. */
-static enum attempt
-connector_try_next(struct connector *connector)
-{
-	size_t index = connector->next;
-	const char *step;
-	int fd, error;
-	enum attempt attempt = attempt_begin(address_at(connector, index), connector->dial.source,
-					     connector->endpoint->socket, &fd, &step);
-
-	if ((attempt == ATTEMPT_WAITS || attempt == ATTEMPT_KNOCKS)
-	    && runner_add(connector, index, fd, attempt == ATTEMPT_KNOCKS) < 0) {
-		close(fd);
-		errno = ENOMEM;
-		attempt = ATTEMPT_FAILED;
-	}
-	error = errno;
-	if (attempt == ATTEMPT_FAILED && attempt_is_short(error) && connector->running > 0)
-		return ATTEMPT_WAITS;		/* one of them may leave what it takes */
-	connector_find_next(connector);
-	if (attempt == ATTEMPT_CONNECTED) {
-		connector_succeed(connector, index, fd);
-	} else if (attempt == ATTEMPT_FAILED) {
-		note_failure(connector, index, step, error);
-		errno = error;
-	}
-	return attempt;
-}
-
-/* Goes on until an attempt is under way: false when it is over, and the connector gone. */
-static bool
-connector_advance(struct connector *connector)
-{
-	while (connector->next != NONE && connector->running < CONNECTOR_ATTEMPTS) {
-		switch (connector_try_next(connector)) {
-		case ATTEMPT_CONNECTED:
-			return false;
-		case ATTEMPT_FAILED:
-			if (attempt_is_short(errno)) {
-				connector_fail(connector, errno);
-				return false;
-			}
-			continue;
-		default:
-			break;
-		}
-		break;
-	}
-	if (connector->running == 0) {
-		connector_fail(connector, connector->error);
-		return false;
-	}
-	connector->next_ms = connector->next != NONE && connector->running < CONNECTOR_ATTEMPTS
-				     ? reactor_now_ms() + CONNECTOR_DELAY_MS
-				     : UINT64_MAX;
-	connector_arm(connector);
-	return true;
-}
-
-/* A runner has failed, and is gone. */
-static void
-runner_lose(struct runner *runner, int error)
-{
-	struct connector *connector = runner->connector;
-	size_t index = runner->index;
-	int fd = runner_fd(runner);
-
-	runner_remove(runner);
-	close(fd);
-	note_failure(connector, index, "", error);
-}
-
-/* A runner has connected: everything is gone but its socket. */
-static void
-runner_win(struct runner *runner)
-{
-	struct connector *connector = runner->connector;
-	size_t index = runner->index;
-	int fd = runner_fd(runner);
-
-	runner_remove(runner);
-	connector_succeed(connector, index, fd);
-}
-
-static void
-runner_ready(evutil_socket_t fd, short what, void *arg)
-{
-	struct runner *runner = arg;
-	struct connector *connector = runner->connector;
-
-	(void)what;
-	if (attempt_finish(address_at(connector, runner->index), fd) == ATTEMPT_CONNECTED) {
-		runner_win(runner);
-	} else {
-		runner_lose(runner, errno);
-		connector_advance(connector);
-	}
-}
-
-/* A moment has come: runners knock or are given up, the next address is tried. */
-static void
-connector_due(void *arg)
-{
-	struct connector *connector = arg;
-	uint64_t now_ms = reactor_now_ms();
-	bool lost = false;
-
-	for (struct runner *runner = connector->runners, *next; runner != NULL; runner = next) {
-		enum attempt attempt = ATTEMPT_WAITS;
-
-		next = runner->next;
-		if (runner->knocks)
-			attempt = attempt_again(address_at(connector, runner->index),
-						runner_fd(runner));
-		if (attempt == ATTEMPT_CONNECTED) {
-			runner_win(runner);
-			return;
-		}
-		if (attempt == ATTEMPT_FAILED || runner->until_ms <= now_ms) {
-			runner_lose(runner, attempt == ATTEMPT_FAILED ? errno : ETIMEDOUT);
-			lost = true;
-		}
-	}
-	if (lost || connector->next_ms <= now_ms)
-		connector_advance(connector);
-	else
-		connector_arm(connector);
-}
-
 struct connector *
-connector_dial(struct endpoint *endpoint, const struct protocol *protocol, const struct dial *dial)
+connector_new(const struct connector_settings *settings, struct factory *factory,
+	      const struct connector *predecessor, unsigned reactor_count)
 {
 	struct connector *connector = calloc(1, sizeof *connector);
 
 	if (connector == NULL) {
-		dial->failed(dial->arg, ENOMEM);
+		factory_unref(factory);
 		return NULL;
 	}
-	connector->endpoint = endpoint;
-	connector->protocol = protocol;
-	connector->dial = *dial;
-	connector->deadline.fn = connector_due;
-	connector->deadline.arg = connector;
-	connector_find_next(connector);
-	return connector_advance(connector) ? connector : NULL;
+	connector->settings = settings;
+	connector->factory = factory;
+	connector->predecessor = predecessor;
+	connector->tally = predecessor != NULL ? tally_ref(predecessor->tally) : tally_new(reactor_count);
+	if (connector->tally == NULL) {
+		connector_free(connector);
+		errno = ENOMEM;
+		return NULL;
+	}
+	return connector;
+}
+
+static const struct address *
+current_address(const struct connector *connector)
+{
+	return &connector->settings->connect.items[connector->at];
+}
+
+static void
+connector_pause(struct connector *connector, uint64_t wait_ms)
+{
+	connector->tried = 0;
+	connector->again_ms = reactor_now_ms() + wait_ms;
+	reactor_set_deadline(connector->reactor, &connector->again, connector->again_ms);
+}
+
+/* The address has failed, or what was there: tells it, and tries the next or waits. */
+static void
+connector_advance(struct connector *connector, enum log_level level, const char *what)
+{
+	const struct address *address = current_address(connector);
+	uint64_t wait_ms = 0;
+
+	connector->at = (connector->at + 1) % connector->settings->connect.count;
+	connector->tried++;
+	if (connector->tried >= connector->settings->connect.count)
+		wait_ms = backoff_next(&connector->backoff);
+	if (wait_ms != 0) {
+		log_line(level, "%s %s: %s; again in %.1f s", connector_name(connector), address->text,
+			 what, (double)wait_ms / 1000);
+		connector_pause(connector, wait_ms);
+		return;
+	}
+	log_line(level, "%s %s: %s; next %s", connector_name(connector), address->text, what,
+		 current_address(connector)->text);
+	/* In a later turn: an address may fail as soon as it is dialled. */
+	connector->again_ms = reactor_now_ms();
+	reactor_set_deadline(connector->reactor, &connector->again, connector->again_ms);
+}
+
+static void
+connector_fail(struct connector *connector, const char *why)
+{
+	enum log_level level = connector->has_failed ? LEVEL_INFO : LEVEL_WARNING;
+
+	/* Each address is told once, and then only for who wants to know. */
+	if (connector->tried + 1 >= connector->settings->connect.count)
+		connector->has_failed = true;
+	connector_advance(connector, level, why);
+}
+
+static void
+link_up(void *arg)
+{
+	struct connector *connector = arg;
+
+	connector->up_ms = reactor_now_ms();
+	connector->has_failed = false;
+	log_notice("%s %s: connected", connector_name(connector), current_address(connector)->text);
+}
+
+static void
+link_failed(void *arg, const char *why)
+{
+	connector_fail(arg, why);
+}
+
+static void
+link_lost(void *arg, enum reason reason, const char *why)
+{
+	struct connector *connector = arg;
+	uint64_t lasted_ms = reactor_now_ms() - connector->up_ms, wait_ms;
+	char what[120];
+
+	connector->up_ms = 0;
+	snprintf(what, sizeof what, "lost: %s, after %.1f s", why != NULL ? why : reason_word(reason),
+		 (double)lasted_ms / 1000);
+	if (lasted_ms >= LASTING_MS) {
+		backoff_reset(&connector->backoff);
+		connector->tried = 0;
+	}
+	if (lasted_ms < LASTING_MS || reason == REASON_SILENCE_TIMEOUT) {
+		connector_advance(connector, LEVEL_WARNING, what);
+		return;
+	}
+	wait_ms = backoff_next(&connector->backoff);
+	log_warning("%s %s: %s; again in %.1f s", connector_name(connector),
+		    current_address(connector)->text, what, (double)wait_ms / 1000);
+	connector->at = 0;
+	connector_pause(connector, wait_ms);
+}
+
+static struct link_plan
+plan_of(struct connector *connector)
+{
+	return (struct link_plan){
+		.settings = connector->settings,
+		.factory = connector->factory,
+		.tally = connector->tally,
+		.reactor = connector->reactor,
+		.name = connector->name,
+		.kind = current_address(connector)->kind,
+		.place = &connector->place,
+		.up = link_up,
+		.failed = link_failed,
+		.lost = link_lost,
+		.arg = connector,
+	};
+}
+
+static void
+connector_open_device(struct connector *connector, struct device *device, const char *why)
+{
+	struct link_plan plan = plan_of(connector);
+
+	if (device == NULL)
+		connector_fail(connector, why);
+	else
+		link_open(&plan, &connector->link, device);
+}
+
+static unsigned
+connector_ways(const struct connector *connector)
+{
+	return connector->settings->protocol->ways(factory_settings(connector->factory));
+}
+
+/* A socket for datagrams to the first address that there can be one for; NULL with errno. */
+static struct device *
+datagrams_open(struct connector *connector, const struct sockaddr_any *found, size_t count)
+{
+	const struct connector_settings *settings = connector->settings;
+	int fd = -1;
+
+	errno = ENOENT;
+	for (size_t i = 0; fd < 0 && i < count; i++)
+		fd = datagram_socket_connect(&found[i], &settings->bind, settings->socket.bind_device,
+					     &settings->socket);
+	return fd < 0 ? NULL : device_of_datagrams(fd, connector_name(connector));
+}
+
+static void
+looked_up(void *arg, const char *error, struct sockaddr_any *found, size_t count)
+{
+	struct connector *connector = arg;
+	struct link_plan plan = plan_of(connector);
+
+	connector->lookup = NULL;
+	if (error == NULL && !address_is_datagram(plan.kind)) {
+		link_dial(&plan, &connector->link, found, count);
+		return;
+	}
+	if (error != NULL) {
+		connector_fail(connector, error);
+	} else {
+		struct device *device = datagrams_open(connector, found, count);
+
+		connector_open_device(connector, device, strerror(errno));
+	}
+	free(found);
+}
+
+static void
+connector_dial(void *arg)
+{
+	struct connector *connector = arg;
+
+	const struct address *address = current_address(connector);
+	const char *why = NULL;
+
+	connector->again_ms = 0;
+	free(connector->name);
+	if (asprintf(&connector->name, "%s %s", connector_name(connector), address->text) < 0)
+		connector->name = NULL;
+	if (connector->name == NULL) {
+		connector_fail(connector, strerror(ENOMEM));
+		return;
+	}
+	if (address->kind == ADDRESS_FILE) {
+		struct device *device = device_open(address->host, connector_ways(connector),
+						    connector->settings->baud, &connector->place, &why);
+
+		connector_open_device(connector, device, why);
+		return;
+	}
+	connector->lookup = resolver_look_up(connector->resolver, connector->reactor,
+					     address, looked_up, connector);
+	if (connector->lookup == NULL)
+		connector_fail(connector, strerror(ENOMEM));
 }
 
 void
-connector_cancel(struct connector *connector)
+connector_open(struct connector *connector, struct reactor *const *reactors, size_t reactor_count,
+	       struct resolver *resolver)
 {
-	if (connector != NULL)
-		connector_free(connector);
+	const struct connector_settings *settings = connector->settings;
+	uint64_t seed;
+
+	arc4random_buf(&seed, sizeof seed);
+	backoff_init(&connector->backoff, (uint64_t)settings->reconnect_min_ms,
+		     (uint64_t)settings->reconnect_max_ms, seed);
+	connector->reactor = reactors[factory_home(connector->factory, reactor_count)];
+	connector->resolver = resolver;
+	/* A file is not read again because a key has changed. */
+	if (connector->predecessor != NULL)
+		connector->place = connector->predecessor->place;
+	connector->predecessor = NULL;
+	connector->again.fn = connector_dial;
+	connector->again.arg = connector;
+	factory_start(connector->factory, connector->reactor, resolver);
+	reactor_call_wait(connector->reactor, connector_dial, connector);
+}
+
+static void
+connector_halt(struct connector *connector)
+{
+	lookup_cancel(connector->lookup);
+	reactor_unset_deadline(connector->reactor, &connector->again);
+}
+
+static void
+close_call(void *arg)
+{
+	struct connector *connector = arg;
+
+	connector_halt(connector);
+	link_end(connector->link, REASON_DONE);
+}
+
+static void
+stop_call(void *arg)
+{
+	struct connector *connector = arg;
+
+	connector_halt(connector);
+	link_forsake(connector->link);
+}
+
+static void
+connector_shut(struct connector *connector, void (*call)(void *connector))
+{
+	if (connector->reactor == NULL)
+		return;
+	reactor_call_wait(connector->reactor, call, connector);
+	factory_stop(connector->factory);
+	connector->reactor = NULL;
+}
+
+void
+connector_close(struct connector *connector)
+{
+	connector_shut(connector, close_call);
+}
+
+void
+connector_stop(struct connector *connector)
+{
+	connector_shut(connector, stop_call);
+}
+
+void
+connector_free(struct connector *connector)
+{
+	if (connector == NULL)
+		return;
+	connector_close(connector);
+	tally_unref(connector->tally);
+	factory_unref(connector->factory);
+	free(connector->name);
+	free(connector);
+}
+
+const char *
+connector_name(const struct connector *connector)
+{
+	return factory_name(connector->factory);
+}
+
+const struct protocol *
+connector_protocol(const struct connector *connector)
+{
+	return factory_protocol(connector->factory);
+}
+
+struct state_call {
+	const struct connector *connector;
+	struct connector_state *state;
+};
+
+static void
+state_call(void *arg)
+{
+	const struct state_call *call = arg;
+	const struct connector *connector = call->connector;
+	const char *address = current_address(connector)->text;
+	uint64_t now_ms = reactor_now_ms();
+	struct connector_state *state = call->state;
+	double pause_s = connector->again_ms > now_ms ? (double)(connector->again_ms - now_ms) / 1000 : 0;
+
+	state->connected = connector->up_ms != 0;
+	if (state->connected)
+		snprintf(state->text, sizeof state->text, "connected to %s for %.1f s", address,
+			 (double)(now_ms - connector->up_ms) / 1000);
+	else if (connector->again_ms != 0)
+		snprintf(state->text, sizeof state->text, "not connected, %s in %.1f s", address, pause_s);
+	else
+		snprintf(state->text, sizeof state->text, "dialling %s", address);
+	counters_add(&state->counters, tally_counters(connector->tally, reactor_index(connector->reactor)));
+}
+
+void
+connector_look(const struct connector *connector, struct connector_state *state)
+{
+	struct state_call call = { connector, state };
+
+	*state = (struct connector_state){ 0 };
+	reactor_call_wait(connector->reactor, state_call, &call);
+}
+
+void
+connector_report(const struct connector *connector, void (*line)(void *arg, const char *text), void *arg)
+{
+	const struct protocol *protocol = connector_protocol(connector);
+
+	if (protocol->factory_report != NULL)
+		protocol->factory_report(connector->factory, line, arg);
 }

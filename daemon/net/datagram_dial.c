@@ -36,7 +36,7 @@ datagram_dial_new(struct reactor *reactor, const struct sockaddr_any *to,
 		  const struct datagram_dial_calls *calls, void *arg)
 {
 	struct datagram_dial *dial = calloc(1, sizeof *dial);
-	int fd = datagram_socket_connect(to, source, NULL), error;
+	int fd = datagram_socket_connect(to, source, NULL, NULL), error;
 
 	if (dial == NULL || fd < 0 || send(fd, bytes, length, MSG_NOSIGNAL) < 0) {
 		error = dial == NULL ? ENOMEM : errno;

@@ -32,7 +32,7 @@ is_short(int error)
 static int
 flow_dial(struct datagram_flow *flow, const struct sockaddr_any *to)
 {
-	int fd = datagram_socket_connect(to, flow->flows->settings.source,
+	int fd = datagram_socket_connect(to, flow->flows->settings.source, NULL,
 					 &flow->port->rules.settings->socket);
 
 	if (fd < 0)

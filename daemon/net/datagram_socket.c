@@ -2,6 +2,7 @@
 #include "net/datagram_socket.h"
 
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "net/socket_options.h"
@@ -22,7 +23,7 @@ bind_source(int fd, int family, const union peer_address *source)
 
 int
 datagram_socket_connect(const struct sockaddr_any *to, const union peer_address *source,
-			const struct socket_options *options)
+			const char *interface, const struct socket_options *options)
 {
 	int family = to->u.sa.sa_family, error;
 	int fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -31,9 +32,13 @@ datagram_socket_connect(const struct sockaddr_any *to, const union peer_address 
 		return -1;
 	if (family != AF_UNIX && options != NULL)
 		socket_options_set_udp(fd, options, family);
-	if (bind_source(fd, family, source) == 0 && connect(fd, &to->u.sa, to->length) == 0)
+	if (family != AF_UNIX && interface != NULL
+	    && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, interface, (socklen_t)strlen(interface)) < 0)
+		error = errno;
+	else if (bind_source(fd, family, source) == 0 && connect(fd, &to->u.sa, to->length) == 0)
 		return fd;
-	error = errno;
+	else
+		error = errno;
 	close(fd);
 	errno = error;
 	return -1;

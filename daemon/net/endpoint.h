@@ -21,6 +21,8 @@ struct endpoint {
 	struct factory *factory;
 	const char *name;		/* for the log: "echo tcp://127.0.0.1:7007" */
 	enum address_kind kind;
+	bool dialled;			/* its transports are a connector's, which tells of them */
+	bool pumped;			/* what the other end of its transports has read may be on its way yet */
 	int64_t idle_timeout_ms, write_timeout_ms, linger_timeout_ms;	/* 0: off */
 	const struct socket_options *socket;	/* for sockets that are dialled; NULL: the system's */
 	struct counters *counters;

@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "net/commons.h"
 #include "net/reactor.h"
 
 struct factory {
@@ -89,6 +90,17 @@ factory_stop(struct factory *factory)
 {
 	if (factory->protocol->factory_stopped != NULL)
 		reactor_call_wait(factory->reactor, stopped_call, factory);
+}
+
+size_t
+factory_home(const struct factory *factory, size_t reactor_count)
+{
+	const char *name = shared_name(factory->protocol, factory->settings, factory->name);
+	uint32_t hash = 2166136261;
+
+	for (const char *at = name; *at != '\0'; at++)
+		hash = (hash ^ (uint8_t)*at) * 16777619;
+	return hash % reactor_count;
 }
 
 struct reactor *

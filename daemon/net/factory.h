@@ -28,6 +28,12 @@ void factory_unref(struct factory *factory);
 void factory_start(struct factory *factory, struct reactor *reactor, struct resolver *resolver);
 void factory_stop(struct factory *factory);
 
+/*
+ * On which of so many reactors it lives: those of many sections are spread evenly, those that share something
+ * are on one.
+ */
+size_t factory_home(const struct factory *factory, size_t reactor_count);
+
 /* From the start on: where it lives, and who looks names up for it. */
 struct reactor *factory_reactor(const struct factory *factory);
 struct resolver *factory_resolver(const struct factory *factory);

@@ -8,7 +8,6 @@
 
 #include "base/log.h"
 #include "net/acceptor.h"
-#include "net/commons.h"
 #include "net/datagram_port.h"
 #include "net/factory.h"
 #include "net/limits.h"
@@ -228,19 +227,6 @@ listener_bind(struct listener *listener, const struct port_list *known, char *er
 	return listener_check_passed(listener, error, size);
 }
 
-/* Which reactor is a listener's first: those of many are spread evenly, those that share are on one. */
-static size_t
-home_reactor(const struct listener *listener, size_t reactor_count)
-{
-	const char *name = shared_name(listener_protocol(listener), factory_settings(listener->factory),
-				       listener_name(listener));
-	uint32_t hash = 2166136261;
-
-	for (const char *at = name; *at != '\0'; at++)
-		hash = (hash ^ (uint8_t)*at) * 16777619;
-	return hash % reactor_count;
-}
-
 /* Makes what takes from a port: 0, or -1 with errno. */
 static int
 intake_make(struct listener *listener, struct intake *intake, struct port *port,
@@ -261,7 +247,7 @@ int
 listener_prepare(struct listener *listener, struct reactor *const *reactors, size_t reactor_count)
 {
 	struct reactor **turn = calloc(reactor_count, sizeof *turn);
-	size_t home = home_reactor(listener, reactor_count);
+	size_t home = factory_home(listener->factory, reactor_count);
 	int result = -1;
 
 	listener->intakes = calloc(listener->ports.count, sizeof *listener->intakes);

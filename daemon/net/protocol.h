@@ -19,6 +19,11 @@ enum protocol_transports {
 	PROTOCOL_DATAGRAM = 1 << 1,	/* UDP, unix datagrams */
 };
 
+enum protocol_ways {
+	PROTOCOL_READS = 1 << 0,
+	PROTOCOL_WRITES = 1 << 1,
+};
+
 /* A protocol's own default for a common listener key: {"idle_timeout", "1h"}. */
 struct option_default {
 	const char *name;		/* NULL ends a table */
@@ -80,6 +85,12 @@ struct protocol {
 	void (*settings_check)(const void *settings, const struct address_list *listen,
 			       settings_error_fn *error, void *arg);
 
+	/*
+	 * Which ways bytes go over a connection that a connector has dialled: enum protocol_ways. NULL: no
+	 * connector speaks it.
+	 */
+	unsigned (*ways)(const void *settings);
+
 	/* A factory begins and ends: what its connections share is made and freed. 0, or -1 with errno. */
 	int (*factory_made)(struct factory *factory);
 	void (*factory_lost)(struct factory *factory);
@@ -108,6 +119,11 @@ struct protocol {
 	void (*silent)(struct transport *transport);
 	/* The daemon stops, all that had come is handled. NULL: transport_lose. */
 	void (*stopping)(struct transport *transport);
+	/*
+	 * Its connector gives the connection up, all that had come is handled: it is to be ended in order, as
+	 * when the daemon stops, but alone, and for this reason. NULL: transport_lose.
+	 */
+	void (*ending)(struct transport *transport, enum reason reason);
 	/* Once, the last call, out of every other callback. */
 	void (*connection_lost)(struct transport *transport, enum reason reason);
 

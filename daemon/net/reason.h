@@ -7,6 +7,7 @@
 	X(PEER_CLOSED, "peer_closed")		/* the peer ended first, and all was delivered */ \
 	X(PEER_RESET, "peer_reset")		/* the peer reset, or went while owed data */     \
 	X(IDLE_TIMEOUT, "idle_timeout")         \
+	X(SILENCE_TIMEOUT, "silence_timeout")	/* a connector's: no line came */             \
 	X(SESSION_TIMEOUT, "session_timeout")	/* a flow of datagrams */                         \
 	X(WRITE_TIMEOUT, "write_timeout")       \
 	X(LINGER_TIMEOUT, "linger_timeout")     \

@@ -36,10 +36,12 @@ transport_free(struct transport *transport)
 	if (transport->accepted) {
 		counters->open--;
 		counters->closed[transport->reason]++;
-		log_info("%s: %s: closed: %s, %llu bytes in, %llu out, %.3f s", endpoint->name,
-			 transport_peer_text(transport), reason_word(transport->reason),
-			 (unsigned long long)transport->received, (unsigned long long)transport->sent,
-			 (double)(reactor_now_ms() - transport->made_ms) / 1000);
+		if (!endpoint->dialled)
+			log_info("%s: %s: closed: %s, %llu bytes in, %llu out, %.3f s", endpoint->name,
+				 transport_peer_text(transport), reason_word(transport->reason),
+				 (unsigned long long)transport->received,
+				 (unsigned long long)transport->sent,
+				 (double)(reactor_now_ms() - transport->made_ms) / 1000);
 		if (endpoint->transport_gone != NULL)
 			endpoint->transport_gone(endpoint, transport);
 	}
@@ -336,13 +338,16 @@ transport_new_carried(struct endpoint *endpoint, const struct protocol *protocol
 	if (transport->next != NULL)
 		transport->next->link = &transport->next;
 	endpoint->transports = transport;
-	transport->accepted = endpoint->factory != NULL && protocol == factory_protocol(endpoint->factory);
+	transport->accepted = endpoint->dialled
+			      || (endpoint->factory != NULL
+				  && protocol == factory_protocol(endpoint->factory));
 	transport->is_unix = transport->accepted ? endpoint->kind == ADDRESS_UNIX
 						 : transport->peer.sa.sa_family == AF_UNSPEC;
 	if (transport->accepted) {
 		endpoint->counters->accepted++;
 		endpoint->counters->open++;
-		log_info("%s: %s: open", endpoint->name, transport_peer_text(transport));
+		if (!endpoint->dialled)
+			log_info("%s: %s: open", endpoint->name, transport_peer_text(transport));
 	}
 	transport_update_deadline(transport);
 	if (protocol->connection_made != NULL)
@@ -395,7 +400,7 @@ void
 transport_close_delivered(struct transport *transport)
 {
 	if (transport->closed || transport->write_side != WRITE_ENDED
-	    || transport->read_side != READ_DROPPING)
+	    || transport->read_side != READ_DROPPING || transport->endpoint->pumped)
 		return;
 	/* To close on a peer that still sends would be a reset, before it has read what it was owed. */
 	if (reactor_now_ms() - transport->active_ms < QUIET_MS)
@@ -432,6 +437,12 @@ struct reactor *
 transport_reactor(const struct transport *transport)
 {
 	return transport->endpoint->reactor;
+}
+
+bool
+transport_is_paused(const struct transport *transport)
+{
+	return transport->paused;
 }
 
 bool

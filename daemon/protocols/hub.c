@@ -18,6 +18,8 @@ hub_flush(struct hub *hub)
 		next = member->next;
 		if (member->line != hub->ring->next)
 			member_send(member);
+		if (member->ending && member->place == HUB_READY)
+			transport_lose(member->transport, (enum reason)member->end_reason);
 	}
 	if (hub->leaving < hub->members)
 		return;
@@ -177,13 +179,23 @@ hub_member_stop(struct hub_member *member)
 }
 
 void
+hub_member_end(struct hub_member *member, enum reason reason)
+{
+	if (member->hub == NULL || member->ending)
+		return;
+	member->ending = true;
+	member->end_reason = (uint8_t)reason;
+	hub_queue_flush(member->hub);
+}
+
+void
 hub_member_drained(struct hub_member *member)
 {
 	struct hub *hub = member->hub;
 	if (hub == NULL || (member->place != HUB_STUCK && member->place != HUB_FALLEN))
 		return;
 	member_send(member);
-	if (member->place == HUB_READY && hub->leaving > 0)
+	if (member->place == HUB_READY && (hub->leaving > 0 || member->ending))
 		hub_queue_flush(hub);
 	pace_moved(hub);
 }

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "net/reason.h"
+
 struct filter;
 struct hub;
 struct reactor;
@@ -57,6 +59,8 @@ struct hub_member {
 	bool slow;			/* nobody waits for it */
 	bool waiting;			/* as a publisher */
 	bool leaving;
+	bool ending;			/* when it has got all there is, for this reason */
+	uint8_t end_reason;		/* enum reason */
 };
 
 /* From when on a member is to get lines that were there before it. */
@@ -120,6 +124,9 @@ void hub_leave(struct hub_member *member);
 
 /* The daemon stops: when every member has said so, each is closed after it has got all there is. */
 void hub_member_stop(struct hub_member *member);
+
+/* It is closed, alone, when it has got all there is. */
+void hub_member_end(struct hub_member *member, enum reason reason);
 
 /* Goes on sending to it: what the protocol's drained does. */
 void hub_member_drained(struct hub_member *member);

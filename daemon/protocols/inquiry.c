@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "net/connector.h"
 #include "net/datagram_dial.h"
+#include "net/dialling.h"
 #include "net/endpoint.h"
 #include "net/protocol.h"
 #include "net/proxy_header.h"
@@ -33,13 +33,13 @@ inquiry_end(struct inquiry *inquiry)
 	if (inquiry->places == NULL)
 		return NULL;
 	reactor_unset_deadline(inquiry->endpoint->reactor, &inquiry->deadline);
-	connector_cancel(inquiry->connector);
+	dialling_cancel(inquiry->dialling);
 	datagram_dial_free(inquiry->datagram_dial);
 	if (transport != NULL)
 		((struct asked *)transport_state(transport))->inquiry = NULL;
 	places_unref(inquiry->places);
 	inquiry->places = NULL;
-	inquiry->connector = NULL;
+	inquiry->dialling = NULL;
 	inquiry->datagram_dial = NULL;
 	inquiry->transport = NULL;
 	return transport;
@@ -167,7 +167,7 @@ inquiry_connected(void *arg, struct transport *transport, size_t index)
 	const struct proxy_settings *settings = inquiry->settings;
 
 	(void)index;
-	inquiry->connector = NULL;
+	inquiry->dialling = NULL;
 	if (transport == NULL) {
 		inquiry_fail(inquiry, ENOMEM);
 		return;
@@ -196,7 +196,7 @@ inquiry_refused(void *arg, int error)
 {
 	struct inquiry *inquiry = arg;
 
-	inquiry->connector = NULL;
+	inquiry->dialling = NULL;
 	inquiry_fail(inquiry, error);
 }
 
@@ -213,10 +213,10 @@ inquiry_dial(struct inquiry *inquiry, size_t first)
 		.failed = inquiry_refused,
 		.arg = inquiry,
 	};
-	struct connector *connector = connector_dial(inquiry->endpoint, &asked_protocol, &dial);
+	struct dialling *dialling = dialling_begin(inquiry->endpoint, &asked_protocol, &dial);
 
-	if (connector != NULL)
-		inquiry->connector = connector;
+	if (dialling != NULL)
+		inquiry->dialling = dialling;
 }
 
 static void

@@ -8,7 +8,7 @@
 
 #include "net/deadline.h"
 
-struct connector;
+struct dialling;
 struct datagram_dial;
 struct endpoint;
 struct places;
@@ -22,7 +22,7 @@ enum inquiry_outcome {
 };
 
 /*
- *   begin ── connector ──▶ transport ──┐
+ *   begin ── dialling ──▶ transport ───┐
  *      └──── datagram_dial ────────────┴─ the answer, a failure, or no time left ──▶ done
  */
 struct inquiry {
@@ -36,7 +36,7 @@ struct inquiry {
 	struct places *places;		/* NULL: nothing is asked */
 	size_t place, tried;		/* datagrams */
 	struct deadline deadline;
-	struct connector *connector;
+	struct dialling *dialling;
 	struct transport *transport;
 	struct datagram_dial *datagram_dial;
 	size_t matched;			/* so many bytes of the answer are as expected */

@@ -1,7 +1,6 @@
 /* proxy_settings.c - the keys of a proxy. */
 #include "protocols/proxy_settings.h"
 
-#include <arpa/inet.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -172,30 +171,13 @@ datagrams_only_check(const struct proxy_settings *settings, const struct finding
 				"expected two texts in quotes, or none");
 }
 
-/* Whether an upstream may have an address of a family; a name may. */
-static bool
-upstream_may_be(const struct address *address, int family)
-{
-	struct in6_addr in6;
-	struct in_addr in;
-
-	if (address->kind != ADDRESS_TCP && address->kind != ADDRESS_UDP)
-		return false;
-	if (inet_pton(AF_INET, address->host, &in) == 1)
-		return family == AF_INET;
-	/* With an interface behind it it is no address for inet_pton(3), but only IPv6 has colons. */
-	if (inet_pton(AF_INET6, address->host, &in6) == 1)
-		return family == (IN6_IS_ADDR_V4MAPPED(&in6) ? AF_INET : AF_INET6);
-	return strchr(address->host, ':') == NULL || family == AF_INET6;
-}
-
 static void
 bind_check(const struct proxy_settings *settings, const struct findings *findings)
 {
 	int family = settings->bind.sa.sa_family;
 
 	for (size_t i = 0; i < settings->upstream.count; i++)
-		if (upstream_may_be(&settings->upstream.items[i].address, family))
+		if (address_may_be(&settings->upstream.items[i].address, family))
 			return;
 	findings->error(findings->arg, "bind",
 			family == AF_INET ? "is an IPv4 address, and no upstream has one"

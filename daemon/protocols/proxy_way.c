@@ -8,8 +8,8 @@
 
 #include "base/log.h"
 #include "net/address.h"
-#include "net/connector.h"
 #include "net/deadline.h"
+#include "net/dialling.h"
 #include "net/factory.h"
 #include "net/transport.h"
 #include "protocols/proxy_factory.h"
@@ -30,7 +30,7 @@ struct way {
 	const struct protocol *protocol;
 	way_arrived_fn *arrived;
 	struct choice choice;
-	struct connector *connector;	/* NULL: WAITING, unless it is being made */
+	struct dialling *dialling;	/* NULL: WAITING, unless it is being made */
 	struct transport *reached;	/* what the last attempt came to: this, or error */
 	size_t index;			/* of the place where it was reached */
 	int error;			/* 0: there was none */
@@ -40,7 +40,7 @@ struct way {
 	int64_t pause_ms;		/* the next one is shorter than this */
 	uint64_t pause_until_ms;
 	unsigned changes;		/* upstreams_changes when the last round began */
-	bool connecting;		/* within connector_dial */
+	bool connecting;		/* within dialling_begin */
 	bool held;			/* the client is */
 	bool went_round;		/* every upstream has been tried */
 	bool stopping;
@@ -82,8 +82,8 @@ static void
 way_halt(struct way *way)
 {
 	reactor_unset_deadline(transport_reactor(way->client), &way->deadline);
-	connector_cancel(way->connector);
-	way->connector = NULL;
+	dialling_cancel(way->dialling);
+	way->dialling = NULL;
 	way_forget(way);
 }
 
@@ -218,7 +218,7 @@ attempt_connected(void *arg, struct transport *transport, size_t index)
 {
 	struct way *way = arg;
 
-	way->connector = NULL;
+	way->dialling = NULL;
 	way->reached = transport;
 	way->index = index;
 	way->error = transport == NULL ? ENOMEM : 0;
@@ -231,13 +231,13 @@ attempt_failed(void *arg, int error)
 {
 	struct way *way = arg;
 
-	way->connector = NULL;
+	way->dialling = NULL;
 	way->error = error;
 	if (!way->connecting && way_goes_on(way))
 		way_go(way);
 }
 
-/* Dials what has been picked. Without a connector then, the attempt has ended already. */
+/* Dials what has been picked. Without a dialling then, the attempt has ended already. */
 static void
 way_dial(struct way *way)
 {
@@ -256,9 +256,9 @@ way_dial(struct way *way)
 	};
 
 	way->connecting = true;
-	way->connector = connector_dial(transport_endpoint(way->client), way->protocol, &dial);
+	way->dialling = dialling_begin(transport_endpoint(way->client), way->protocol, &dial);
 	way->connecting = false;
-	if (way->connector == NULL)
+	if (way->dialling == NULL)
 		return;
 	way_hold(way);
 	/* Each has had its whole time before: a further attempt has what is left. */
@@ -283,7 +283,7 @@ way_go(struct way *way)
 			return;
 		}
 		way_dial(way);
-	} while (way->connector == NULL && way_goes_on(way));
+	} while (way->dialling == NULL && way_goes_on(way));
 }
 
 /* A pause is over, or interrupted for a look; or there is no time left for an attempt. */
@@ -292,7 +292,7 @@ deadline_reached(void *arg)
 {
 	struct way *way = arg;
 
-	if (way->connector != NULL)
+	if (way->dialling != NULL)
 		way_give_up(way, reason_for(way->error));
 	else if (reactor_now_ms() >= way->pause_until_ms
 		 || upstreams_changes(way_upstreams(way)) != way->changes)
@@ -326,7 +326,7 @@ void
 way_stop(struct way *way)
 {
 	way->stopping = true;
-	if (way->connector == NULL || way->went_round)
+	if (way->dialling == NULL || way->went_round)
 		way_give_up(way, REASON_SHUTDOWN);
 }
 

@@ -183,6 +183,15 @@ relay_factory_report(struct factory *factory, void (*line)(void *arg, const char
 	line(arg, text);
 }
 
+/* A connection of a connector, whose role is that of a peer: it sends to the hub, or only receives. */
+static unsigned
+relay_ways(const void *void_settings)
+{
+	const struct relay_settings *settings = void_settings;
+	return (settings->role != ROLE_OUT ? PROTOCOL_READS : 0)
+	       | (settings->role != ROLE_IN ? PROTOCOL_WRITES : 0);
+}
+
 static void
 relay_connection_made(struct transport *transport)
 {
@@ -230,9 +239,22 @@ relay_stopped(struct transport *transport)
 {
 	const struct relay *relay = factory_shared(transport_factory(transport));
 	struct relay_peer *peer = transport_state(transport);
-	hub_member_stop(&peer->member);
+	enum reason reason = peer->ending ? (enum reason)peer->end_reason : REASON_SHUTDOWN;
+	if (peer->ending)
+		hub_member_end(&peer->member, reason);
+	else
+		hub_member_stop(&peer->member);
 	if (!relay->policy.receives)
-		transport_lose(transport, REASON_SHUTDOWN);
+		transport_lose(transport, reason);
+}
+
+static void
+relay_ending(struct transport *transport, enum reason reason)
+{
+	struct relay_peer *peer = transport_state(transport);
+	peer->ending = true;
+	peer->end_reason = (uint8_t)reason;
+	relay_take_stop(transport);
 }
 
 static void
@@ -259,6 +281,7 @@ const struct protocol relay_protocol = {
 	.one_reactor = true,
 	.shares = "hub",
 	.settings_check = relay_settings_check,
+	.ways = relay_ways,
 	.factory_made = relay_factory_made,
 	.factory_lost = relay_factory_lost,
 	.factory_started = relay_factory_started,
@@ -269,6 +292,7 @@ const struct protocol relay_protocol = {
 	.drained = relay_drained,
 	.read_ended = relay_read_ended,
 	.stopping = relay_take_stop,
+	.ending = relay_ending,
 	.connection_lost = relay_connection_lost,
 	.datagram_received = relay_take_datagram,
 	.probe = &relay_probe,

@@ -39,6 +39,8 @@ struct relay_peer {
 	struct bucket bucket;		/* of line_rate */
 	struct relay_rest *rest;	/* what was read and is not published yet; NULL: nothing */
 	uint64_t long_lines;		/* dropped or cut */
+	bool ending;			/* alone, for this reason */
+	uint8_t end_reason;		/* enum reason */
 };
 
 /* Writes a line end as a section's members get it; its length. */

@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "net/connector.h"
+#include "net/dialling.h"
 #include "net/transport.h"
 #include "service/check_private.h"
 
@@ -97,8 +97,8 @@ check_end(struct check *check, const char *failure)
 		snprintf(check->result->failure, sizeof check->result->failure, "%s", failure);
 	reactor_unset_deadline(check->reactor, &check->deadline);
 	reactor_unset_deadline(check->reactor, &check->ask);
-	connector_cancel(check->connector);
-	check->connector = NULL;
+	dialling_cancel(check->dialling);
+	check->dialling = NULL;
 	for (size_t i = 0; i < check->client_count; i++) {
 		/* A hub would keep a member that has only half-closed. */
 		if (check->probe->two_members)
@@ -128,7 +128,7 @@ static void
 check_timed_out(void *arg)
 {
 	struct check *check = arg;
-	bool silent = check->connector == NULL && check->reply_length == 0
+	bool silent = check->dialling == NULL && check->reply_length == 0
 		      && (check->client_count > 0 || check->datagram_fd >= 0);
 
 	if (check->known == ANSWER_WAITS)
@@ -265,7 +265,7 @@ client_connected(void *arg, struct transport *transport, size_t index)
 	struct check *check = arg;
 
 	(void)index;
-	check->connector = NULL;
+	check->dialling = NULL;
 	if (transport == NULL) {
 		check_end(check, strerror(ENOMEM));
 		return;
@@ -296,7 +296,7 @@ client_failed(void *arg, int error)
 	struct check *check = arg;
 	char failure[200];
 
-	check->connector = NULL;
+	check->dialling = NULL;
 	/* Who resets a connection has taken it before. */
 	check->result->was_accepted = error == ECONNRESET;
 	snprintf(failure, sizeof failure, "connect: %s", strerror(error));
@@ -313,10 +313,10 @@ check_dial(struct check *check)
 		.failed = client_failed,
 		.arg = check,
 	};
-	struct connector *connector = connector_dial(&check->endpoint, &client_protocol, &dial);
+	struct dialling *dialling = dialling_begin(&check->endpoint, &client_protocol, &dial);
 
-	if (connector != NULL)
-		check->connector = connector;
+	if (dialling != NULL)
+		check->dialling = dialling;
 }
 
 void

@@ -31,7 +31,7 @@ struct check {
 	struct endpoint endpoint;
 	struct counters counters;
 	struct sockaddr_any address;
-	struct connector *connector;
+	struct dialling *dialling;
 	struct transport *clients[2];		/* the last one sends the request, the first hears the reply */
 	size_t client_count, lost_count;
 	struct event datagram_event;

@@ -11,9 +11,9 @@
 #include "net/factory.h"
 #include "net/port.h"
 
-/* Adds an error line; without memory the count alone tells. */
-static void
-add_error(struct config_errors *errors, const struct listener_config *config, const char *sentence)
+void
+running_add_error(struct config_errors *errors, const char *place, const char *type, const char *name,
+		  const char *sentence)
 {
 	char **lines = realloc(errors->lines, (errors->count + 1) * sizeof *lines);
 	char *line = NULL;
@@ -21,9 +21,15 @@ add_error(struct config_errors *errors, const struct listener_config *config, co
 	if (lines == NULL)
 		return;
 	errors->lines = lines;
-	if (asprintf(&line, "%s: [listener:%s] %s", config->place, config->name, sentence) < 0)
+	if (asprintf(&line, "%s: [%s:%s] %s", place, type, name, sentence) < 0)
 		return;
 	errors->lines[errors->count++] = line;
+}
+
+static void
+add_error(struct config_errors *errors, const struct listener_config *config, const char *sentence)
+{
+	running_add_error(errors, config->place, "listener", config->name, sentence);
 }
 
 static struct running *
@@ -170,7 +176,7 @@ static int
 prepare(const struct running_set *now, const struct config *config, const struct running_place *place,
 	struct running_set *next, struct port_list *known, struct config_errors *errors)
 {
-	next->items = calloc(config->listener_count, sizeof *next->items);
+	next->items = calloc(config->listener_count + 1, sizeof *next->items);
 	if (next->items == NULL || known_ports(now, place, known) < 0)
 		return -1;
 	claim_unchanged(now, config, known);
@@ -228,7 +234,7 @@ take_over(const struct running_set *next, const struct port_list *known)
 /* Puts the new set in the place of the old one, and clears the known ports. */
 static void
 swap(struct running_set *old, const struct running_set *next, struct port_list *known,
-     struct own_addresses *own, struct resolver *resolver)
+     struct own_addresses *own, const struct running_place *place)
 {
 	for (size_t i = 0; i < old->count; i++) {
 		if (is_kept(next, &old->items[i])) {
@@ -243,7 +249,7 @@ swap(struct running_set *old, const struct running_set *next, struct port_list *
 	for (size_t i = 0; i < next->count; i++) {
 		if (is_kept(old, &next->items[i]))
 			continue;
-		listener_open(next->items[i].listener, own, resolver);
+		listener_open(next->items[i].listener, own, place->resolver);
 		log_change(&next->items[i], running_find(old, next->items[i].config->name) == NULL
 						    ? "listening"
 						    : "changed");
@@ -257,7 +263,9 @@ swap(struct running_set *old, const struct running_set *next, struct port_list *
 		listener_config_unref(old->items[i].config);
 	}
 	free(old->items);
-	*old = *next;
+	old->items = next->items;
+	old->count = next->count;
+	running_connectors_swap(&old->connectors, &next->connectors, place);
 }
 
 /* Frees what was prepared and is not running. */
@@ -281,14 +289,16 @@ running_set_apply(struct running_set *now, const struct config *config,
 	struct port_list known = { 0 };
 	struct own_addresses *own = NULL;
 
-	if (prepare(now, config, place, &next, &known, errors) == 0)
+	if (prepare(now, config, place, &next, &known, errors) == 0
+	    && running_connectors_prepare(&now->connectors, config, place, &next.connectors, errors) == 0)
 		own = own_addresses_of(&next);
 	if (own == NULL) {
 		port_list_clear_known(&known);
+		running_connectors_abandon(&now->connectors, &next.connectors);
 		abandon(now, &next);
 		return -1;
 	}
-	swap(now, &next, &known, own, place->resolver);
+	swap(now, &next, &known, own, place);
 	own_addresses_unref(own);
 	return 0;
 }
@@ -296,6 +306,7 @@ running_set_apply(struct running_set *now, const struct config *config,
 void
 running_set_free(struct running_set *set)
 {
+	running_connectors_free(&set->connectors);
 	for (size_t i = 0; i < set->count; i++) {
 		listener_free(set->items[i].listener);
 		listener_config_unref(set->items[i].config);

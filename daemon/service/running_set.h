@@ -1,4 +1,4 @@
-/* running_set.h - the listeners that run, and how they become those of another configuration. */
+/* running_set.h - the listeners and connectors that run, and how they become those of another configuration. */
 #ifndef TWINED_SERVICE_RUNNING_SET_H
 #define TWINED_SERVICE_RUNNING_SET_H
 
@@ -6,6 +6,7 @@
 
 #include "config/config.h"
 #include "net/listener.h"
+#include "service/running_connectors.h"
 
 /* A listener that runs, and the section it came from. Sorted by name. */
 struct running {
@@ -16,9 +17,10 @@ struct running {
 struct running_set {
 	struct running *items;
 	size_t count;
+	struct running_connectors connectors;
 };
 
-/* What listeners run on. */
+/* What they run on. */
 struct running_place {
 	struct reactor *const *reactors;
 	size_t reactor_count;
@@ -36,7 +38,11 @@ struct running_place {
 int running_set_apply(struct running_set *set, const struct config *config,
 		      const struct running_place *place, struct config_errors *errors);
 
-/* Closes the listeners and frees them; connections go on. */
+/* For a stop: closes listeners and connectors and frees them; connections go on. */
 void running_set_free(struct running_set *set);
+
+/* Adds an error line about a section; without memory their number alone tells. */
+void running_add_error(struct config_errors *errors, const char *place, const char *type, const char *name,
+		       const char *sentence);
 
 #endif

@@ -27,6 +27,7 @@ enum {
 	/* For the log, files and libraries, and for look-ups of names. */
 	SPARE_DESCRIPTORS = 40 + RESOLVER_THREADS * RESOLVER_DESCRIPTORS,
 	REACTOR_DESCRIPTORS = 5 + 2 * PIPES_MAX,
+	CONNECTOR_DESCRIPTORS = 4,	/* while it dials, and while one ends and another begins */
 };
 
 /* A reactor and whether it turns. */
@@ -112,6 +113,7 @@ descriptors_for_connections(const struct service *service)
 
 	for (size_t i = 0; i < service->running.count; i++)
 		left -= (int64_t)listener_ports(service->running.items[i].listener)->count;
+	left -= (int64_t)service->running.connectors.count * CONNECTOR_DESCRIPTORS;
 	return left > SPARE_DESCRIPTORS ? left : SPARE_DESCRIPTORS;
 }
 
@@ -185,8 +187,15 @@ service_status(struct service *service, char *text, size_t size)
 	size_t listeners = service->running.count;
 	int64_t connections = connection_budget_taken(service->budget);
 	int64_t flows = connection_budget_flows(service->budget);
-	int used = snprintf(text, size, "%zu listener%s, %" PRId64 " connection%s", listeners,
-			    listeners == 1 ? "" : "s", connections, connections == 1 ? "" : "s");
+	size_t connectors = service->running.connectors.count;
+	char dialled[40] = "";
+
+	if (connectors > 0)
+		snprintf(dialled, sizeof dialled, "%zu connector%s, ", connectors,
+			 connectors == 1 ? "" : "s");
+	int used = snprintf(text, size, "%zu listener%s, %s%" PRId64 " connection%s", listeners,
+			    listeners == 1 ? "" : "s", dialled, connections,
+			    connections == 1 ? "" : "s");
 
 	if (flows > 0 && used > 0 && (size_t)used < size)
 		snprintf(text + used, size - (size_t)used, ", %" PRId64 " flow%s", flows,
@@ -194,21 +203,32 @@ service_status(struct service *service, char *text, size_t size)
 	return text;
 }
 
+enum { CLOSED_MAX = 1024 };
+
+/* "; closed: done 3, peer_reset 1"; empty for none. Returns buffer. */
+static const char *
+closed_format(const struct counters *sum, char buffer[static CLOSED_MAX])
+{
+	size_t used = 0;
+
+	buffer[0] = '\0';
+	for (unsigned i = 0; i < REASON_COUNT; i++)
+		if (sum->closed[i] > 0)
+			used += (size_t)snprintf(buffer + used, CLOSED_MAX - used, "%s %s %" PRIu64,
+						 used == 0 ? "; closed:" : ",", reason_word(i),
+						 sum->closed[i]);
+	return buffer;
+}
+
 static void
 log_listener(const char *name, const struct counters *sum)
 {
-	char closed[1024] = "", dropped[512] = "", flows[64] = "";
+	char closed[CLOSED_MAX], dropped[512] = "", flows[64] = "";
 	size_t used = 0;
 
 	if (sum->flows > 0)
 		snprintf(flows, sizeof flows, ", %" PRIu64 " flow%s open of %" PRIu64, sum->flows_open,
 			 sum->flows_open == 1 ? "" : "s", sum->flows);
-	for (unsigned i = 0; i < REASON_COUNT; i++)
-		if (sum->closed[i] > 0)
-			used += (size_t)snprintf(closed + used, sizeof closed - used, "%s %s %" PRIu64,
-						 used == 0 ? "; closed:" : ",", reason_word(i),
-						 sum->closed[i]);
-	used = 0;
 	for (unsigned i = 0; i < DROP_COUNT; i++)
 		if (sum->datagrams_dropped[i] > 0)
 			used += (size_t)snprintf(dropped + used, sizeof dropped - used, "%s %s %" PRIu64,
@@ -217,7 +237,20 @@ log_listener(const char *name, const struct counters *sum)
 	log_notice("%s: %" PRIu64 " open, %" PRIu64 " accepted, %" PRIu64 " bytes in, %" PRIu64
 		   " out, %" PRIu64 " datagrams in, %" PRIu64 " out%s%s%s",
 		   name, sum->open, sum->accepted, sum->bytes_in, sum->bytes_out, sum->datagrams_in,
-		   sum->datagrams_out, flows, closed, dropped);
+		   sum->datagrams_out, flows, closed_format(sum, closed), dropped);
+}
+
+static void
+log_connector(const struct connector *connector)
+{
+	struct connector_state state;
+	char closed[CLOSED_MAX];
+
+	connector_look(connector, &state);
+	log_notice("%s: %s, %" PRIu64 " connection%s so far, %" PRIu64 " bytes in, %" PRIu64 " out%s",
+		   connector_name(connector), state.text, state.counters.accepted,
+		   state.counters.accepted == 1 ? "" : "s", state.counters.bytes_in,
+		   state.counters.bytes_out, closed_format(&state.counters, closed));
 }
 
 static void
@@ -238,6 +271,12 @@ service_log_summary(struct service *service)
 		listener_report(service->running.items[i].listener, log_report,
 				service->running.items[i].config->name);
 		open += sum.open;
+	}
+	for (size_t i = 0; i < service->running.connectors.count; i++) {
+		const struct running_connector *running = &service->running.connectors.items[i];
+
+		log_connector(running->connector);
+		connector_report(running->connector, log_report, running->config->name);
 	}
 	all = (uint64_t)connection_budget_taken(service->budget);
 	if (all > open)

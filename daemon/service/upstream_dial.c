@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "config/listener_config.h"
-#include "net/connector.h"
+#include "net/dialling.h"
 #include "net/endpoint.h"
 #include "net/reactor.h"
 #include "net/tally.h"
@@ -22,7 +22,7 @@ struct dialled {
 	struct dials *dials;
 	const struct address *address;
 	struct sockaddr_any *places;
-	struct connector *connector;	/* NULL: its outcome is known, or it was not dialled */
+	struct dialling *dialling;	/* NULL: its outcome is known, or it was not dialled */
 	const char *outcome;
 };
 
@@ -39,7 +39,7 @@ struct dials {
 static void
 dialled_settle(struct dialled *dialled, const char *outcome)
 {
-	dialled->connector = NULL;
+	dialled->dialling = NULL;
 	dialled->outcome = outcome;
 	if (--dialled->dials->pending == 0)
 		reactor_stop(dialled->dials->reactor);
@@ -71,7 +71,7 @@ dialled_connected(void *arg, struct transport *transport, size_t index)
 	struct dialled *dialled = arg;
 
 	(void)index;
-	dialled->connector = NULL;
+	dialled->dialling = NULL;
 	if (transport == NULL) {
 		dialled_settle(dialled, strerror(ENOMEM));
 		return;
@@ -92,8 +92,8 @@ dials_timed_out(void *arg)
 	struct dials *dials = arg;
 
 	for (size_t i = 0; i < dials->count; i++)
-		if (dials->items[i].connector != NULL) {
-			connector_cancel(dials->items[i].connector);
+		if (dials->items[i].dialling != NULL) {
+			dialling_cancel(dials->items[i].dialling);
 			dialled_settle(&dials->items[i], "no answer within 3 s");
 		}
 }
@@ -133,16 +133,16 @@ dialled_begin(struct dialled *dialled)
 		.failed = dialled_failed,
 		.arg = dialled,
 	};
-	struct connector *connector;
+	struct dialling *dialling;
 
 	dialled->outcome = address_resolve(dialled->address, &dialled->places, &dial.count);
 	if (dialled->outcome != NULL)
 		return;
 	dial.addresses = dialled->places;
 	dialled->dials->pending++;
-	connector = connector_dial(&dialled->dials->endpoint, &visitor_protocol, &dial);
-	if (connector != NULL)
-		dialled->connector = connector;
+	dialling = dialling_begin(&dialled->dials->endpoint, &visitor_protocol, &dial);
+	if (dialling != NULL)
+		dialled->dialling = dialling;
 }
 
 static void

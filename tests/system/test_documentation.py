@@ -39,9 +39,10 @@ def protocol_names():
 @pytest.fixture(scope="module")
 def tables():
     """Every option table, as the binary says it: daemon, listener, and one a protocol."""
-    found = {"daemon": described("daemon")[0], "listener": described("echo")[1]}
+    found = {"daemon": described("daemon")[0], "listener": described("echo")[1],
+             "connector": described("connector")[0]}
     found.update({name: described(name)[0] for name in protocol_names()})
-    assert found["daemon"] and found["listener"] and found["relay"]
+    assert found["daemon"] and found["listener"] and found["connector"] and found["relay"]
     return found
 
 
@@ -67,7 +68,7 @@ def manual_items(text):
 
 def test_the_manual_has_every_option_with_its_type_range_and_default_and_no_other(tables):
     sections = manual_sections(source("conf", "twined.ini.5"))
-    headings = {"daemon": "DAEMON KEYS", "listener": "LISTENER KEYS"}
+    headings = {"daemon": "DAEMON KEYS", "listener": "LISTENER KEYS", "connector": "CONNECTOR KEYS"}
     documented = {name: manual_items(sections[headings.get(name, name)]) for name in tables}
     assert documented == tables
     known = {headings.get(name, name) for name in tables}
@@ -107,6 +108,10 @@ def sample_listeners():
     return {name: keys for name, keys in sample_sections().items() if name.startswith("listener:")}
 
 
+def sample_connectors():
+    return {name: keys for name, keys in sample_sections().items() if name.startswith("connector:")}
+
+
 def test_the_sample_has_every_option_and_no_other(tables):
     sections = sample_sections()
     shown = {name: set(active) | set(commented) for name, (active, commented) in sections.items()}
@@ -115,6 +120,11 @@ def test_the_sample_has_every_option_and_no_other(tables):
     assert common | {"listen", "protocol", "enabled"} == set(tables["listener"])
     assert "enabled" in set().union(*shown.values())
     assert {active["protocol"] for active, _ in sample_listeners().values()} == set(protocol_names())
+    assert sample_connectors()
+    for name, (active, _) in sample_connectors().items():
+        own = set(tables["connector"])
+        assert own - set(tables["listener"]) <= shown[name], f"[{name}] lacks keys of connectors"
+        assert shown[name] <= own | set(tables[active["protocol"]]), f"[{name}] has keys that are none"
     for name, (active, _) in sample_listeners().items():
         own = set(tables[active["protocol"]])
         assert own <= shown[name], f"[{name}] lacks options of {active['protocol']}"
@@ -127,6 +137,8 @@ def test_what_the_sample_has_commented_out_is_the_default(tables):
         table = {"daemon": tables["daemon"], "defaults": tables["listener"]}.get(name)
         if table is None:
             own, common = described(active["protocol"])
+            if name.startswith("connector:"):
+                common = tables["connector"]
             table = {**common, **own}
         for key, value in commented.items():
             assert table[key][1] != "required", f"[{name}] {key}"
@@ -213,8 +225,9 @@ def check_ini(directory, text):
 
 def test_the_examples_of_the_manual_are_valid(directory):
     examples = manual_sections(source("conf", "twined.ini.5"))["EXAMPLES"]
-    blocks = re.findall(r"^\.Bd -literal.*\n(\[listener:(?:.*\n)*?)\.Ed$", examples, re.M)
-    assert len(blocks) == examples.count("[listener:")
+    blocks = re.findall(r"^\.Bd -literal.*\n(\[(?:listener|connector):(?:.*\n)*?)\.Ed$", examples, re.M)
+    headers = re.compile(r"^\[\w+:", re.M)
+    assert sum(len(headers.findall(block)) for block in blocks) == len(headers.findall(examples)) > 0
     for block in blocks:
         check_ini(directory, block.replace("\\e", "\\"))		# as mandoc prints it
 

@@ -12,8 +12,8 @@
 #include <cmocka.h>
 
 #include "base/log.h"
-#include "net/connector.h"
 #include "net/deadline.h"
+#include "net/dialling.h"
 #include "net/endpoint.h"
 #include "net/factory.h"
 #include "net/protocol.h"
@@ -211,50 +211,50 @@ answer(const char *hosts, const char *error)
 	free(lookup);
 }
 
-struct connector {
-	struct connector *next;
+struct dialling {
+	struct dialling *next;
 	struct endpoint *endpoint;
 	const struct protocol *protocol;
 	struct dial dial;
 };
 
-static struct connector *connectors;
+static struct dialling *diallings;
 unsigned dials_made;
 int dial_error;
 
 bool
 is_dialling(void)
 {
-	return connectors != NULL;
+	return diallings != NULL;
 }
 
-struct connector *
-connector_dial(struct endpoint *endpoint, const struct protocol *protocol, const struct dial *dial)
+struct dialling *
+dialling_begin(struct endpoint *endpoint, const struct protocol *protocol, const struct dial *dial)
 {
-	struct connector *connector;
+	struct dialling *dialling;
 
 	dials_made++;
 	if (dial_error != 0) {
 		dial->failed(dial->arg, dial_error);
 		return NULL;
 	}
-	connector = malloc(sizeof *connector);
-	*connector = (struct connector){ connectors, endpoint, protocol, *dial };
-	connectors = connector;
-	return connector;
+	dialling = malloc(sizeof *dialling);
+	*dialling = (struct dialling){ diallings, endpoint, protocol, *dial };
+	diallings = dialling;
+	return dialling;
 }
 
 void
-connector_cancel(struct connector *connector)
+dialling_cancel(struct dialling *dialling)
 {
-	if (connector == NULL)
+	if (dialling == NULL)
 		return;
-	for (struct connector **at = &connectors; *at != NULL; at = &(*at)->next)
-		if (*at == connector) {
-			*at = connector->next;
+	for (struct dialling **at = &diallings; *at != NULL; at = &(*at)->next)
+		if (*at == dialling) {
+			*at = dialling->next;
 			break;
 		}
-	free(connector);
+	free(dialling);
 }
 
 struct transport *
@@ -293,31 +293,31 @@ transport_abort(struct transport *transport, enum reason reason)
 struct transport *
 connect_dial(void)
 {
-	struct connector *connector = connectors;
+	struct dialling *dialling = diallings;
 	struct transport *transport = calloc(1, sizeof *transport);
 
-	assert_non_null(connector);
-	assert_null(connector->next);
-	connectors = NULL;
-	transport->endpoint = connector->endpoint;
-	transport->protocol = connector->protocol;
-	transport->next = connector->endpoint->transports;
-	connector->endpoint->transports = transport;
-	assert_true(connector->protocol->state_size <= sizeof transport->state);
-	connector->dial.connected(connector->dial.arg, transport, 0);
-	free(connector);
+	assert_non_null(dialling);
+	assert_null(dialling->next);
+	diallings = NULL;
+	transport->endpoint = dialling->endpoint;
+	transport->protocol = dialling->protocol;
+	transport->next = dialling->endpoint->transports;
+	dialling->endpoint->transports = transport;
+	assert_true(dialling->protocol->state_size <= sizeof transport->state);
+	dialling->dial.connected(dialling->dial.arg, transport, 0);
+	free(dialling);
 	return transport;
 }
 
 void
 refuse_dial(int error)
 {
-	struct connector *connector = connectors;
+	struct dialling *dialling = diallings;
 
-	assert_non_null(connector);
-	connectors = connector->next;
-	connector->dial.failed(connector->dial.arg, error);
-	free(connector);
+	assert_non_null(dialling);
+	diallings = dialling->next;
+	dialling->dial.failed(dialling->dial.arg, error);
+	free(dialling);
 }
 
 void
@@ -387,6 +387,6 @@ house_end(void)
 {
 	assert_null(deadlines);
 	assert_null(lookups);
-	assert_null(connectors);
+	assert_null(diallings);
 	assert_null(datagram_dial);
 }

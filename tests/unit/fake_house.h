@@ -12,7 +12,7 @@
 #include "net/reason.h"
 
 /*
- * Defines what upstreams use of log.h, deadline.h, factory.h, resolver.h, connector.h, transport.h and
+ * Defines what upstreams use of log.h, deadline.h, factory.h, resolver.h, dialling.h, transport.h and
  * datagram_dial.h, so that the library's are not linked.
  */
 

@@ -538,6 +538,12 @@ fake_wants_drained(const struct transport *transport)
 }
 
 bool
+transport_is_paused(const struct transport *transport)
+{
+	return transport->paused;
+}
+
+bool
 fake_is_paused(const struct transport *transport)
 {
 	return transport->paused;

@@ -344,6 +344,31 @@ a_hub_ends_when_all_have_got_everything(void **state)
 }
 
 static void
+a_member_ends_alone_when_it_has_got_everything(void **state)
+{
+	struct transport *other = join(*state, &plain, 0, SIZE_MAX), *quick = join(*state, &plain, 0, SIZE_MAX);
+	struct transport *slow = join(*state, &plain, 0, 3);
+	publish(NULL, "before\n");
+	hub_member_end(transport_state(quick), REASON_DONE);
+	hub_member_end(transport_state(slow), REASON_PEER_CLOSED);
+	fake_turn();
+	assert_got(quick, "before\n");
+	assert_int_equal(fake_reason(quick), REASON_DONE);
+	assert_false(fake_is_lost(slow));
+	fake_drain(slow, SIZE_MAX);
+	fake_turn();
+	assert_got(slow, "before\n");
+	assert_int_equal(fake_reason(slow), REASON_PEER_CLOSED);
+	fake_close(quick, REASON_DONE);
+	fake_close(slow, REASON_PEER_CLOSED);
+	publish(NULL, "after\n");
+	fake_turn();
+	assert_got(other, "before\nafter\n");
+	assert_false(fake_is_lost(other));
+	fake_close(other, REASON_DONE);
+}
+
+static void
 a_member_that_goes_does_not_hold_up_the_end(void **state)
 {
 	struct transport *a = join(*state, &plain, 0, SIZE_MAX), *b = join(*state, &plain, 0, SIZE_MAX);
@@ -999,6 +1024,7 @@ main(void)
 		HUB_TEST(an_impatient_hub_closes_after_a_whole_line),
 		HUB_TEST(stalled_members_cost_nothing),
 		HUB_TEST(a_hub_ends_when_all_have_got_everything),
+		HUB_TEST(a_member_ends_alone_when_it_has_got_everything),
 		HUB_TEST(a_member_that_goes_does_not_hold_up_the_end),
 		HUB_TEST(the_hub_outlives_what_is_deferred),
 		HUB_TEST(crlf_is_of_whoever_gets_it),

@@ -182,7 +182,7 @@ the_limit_cuts_no_attempt_but_repeated_ones(void **state)
 	world.now_ms += 500;
 	world_answer(ECONNREFUSED);
 	world_pass();
-	assert_non_null(world.connector);
+	assert_non_null(world.dialling);
 	assert_int_equal(world.deadline_ms, 1000 + 6000);
 	world_pass();
 	assert_refused(REASON_UPSTREAM_REFUSED);
@@ -217,7 +217,7 @@ a_name_that_is_looked_up_has_as_long_as_an_address(void **state)
 	world_pass();
 	world.upstreams[0].unresolved = false;
 	world_pass();
-	assert_non_null(world.connector);
+	assert_non_null(world.dialling);
 	assert_null(world.deadline);
 	world_answer(0);
 	assert_arrived(1);
@@ -339,7 +339,7 @@ random_lives_leave_nothing_behind(void **state)
 				break;
 			case 4:
 			case 5:
-				if (world.connector != NULL && world.dialled->answer < AT_ONCE)
+				if (world.dialling != NULL && world.dialled->answer < AT_ONCE)
 					world_answer(world.dialled->answer);
 				break;
 			default:
@@ -348,7 +348,7 @@ random_lives_leave_nothing_behind(void **state)
 			}
 			/* There is always something that it goes on by. */
 			assert_true(world.way == NULL || world.client.closed
-				    || world.connector != NULL || world.deadline != NULL);
+				    || world.dialling != NULL || world.deadline != NULL);
 		}
 		arrivals += world.arrivals;
 		resets += world.client.aborts;

@@ -12,6 +12,7 @@
 #include "fake_transport.h"
 #include "protocols/line.h"
 #include "protocols/registry.h"
+#include "protocols/relay_settings.h"
 #include "protocols/template.h"
 
 #define assert_got(transport, text) assert_got_at(transport, text, sizeof text - 1, __LINE__)
@@ -347,6 +348,49 @@ a_stop_delivers_what_is_owed(void **state)
 }
 
 static void
+an_ending_takes_what_has_come_and_delivers_what_is_owed(void **state)
+{
+	(void)state;
+	struct factory *factory = fake_factory(&relay_protocol, NULL);
+	struct transport *a = fake_open(factory), *b = fake_open(factory);
+	receive(a, "owed\n");
+	receive(b, "last words");
+	relay_protocol.ending(b, REASON_SILENCE_TIMEOUT);
+	fake_turn();
+	assert_got(a, "last words\n");
+	assert_got(b, "owed\n");
+	assert_int_equal(fake_reason(b), REASON_SILENCE_TIMEOUT);
+	assert_false(fake_is_lost(a));
+	fake_close(a, REASON_DONE);
+	fake_close(b, REASON_SILENCE_TIMEOUT);
+	factory_unref(factory);
+}
+
+static void
+an_ending_of_one_that_gets_nothing_is_at_once(void **state)
+{
+	(void)state;
+	struct factory *factory = fake_factory(&relay_protocol, "role=in", NULL);
+	struct transport *a = fake_open(factory);
+	relay_protocol.ending(a, REASON_DONE);
+	assert_true(fake_is_lost(a));
+	fake_close(a, REASON_DONE);
+	factory_unref(factory);
+}
+
+static void
+connectors_read_and_write_by_role(void **state)
+{
+	(void)state;
+	struct relay_settings settings = { .role = ROLE_BOTH };
+	assert_int_equal(relay_protocol.ways(&settings), PROTOCOL_READS | PROTOCOL_WRITES);
+	settings.role = ROLE_IN;
+	assert_int_equal(relay_protocol.ways(&settings), PROTOCOL_READS);
+	settings.role = ROLE_OUT;
+	assert_int_equal(relay_protocol.ways(&settings), PROTOCOL_WRITES);
+}
+
+static void
 bad_settings_are_refused(void **state)
 {
 	(void)state;
@@ -655,6 +699,9 @@ main(void)
 		cmocka_unit_test(history_and_greeting),
 		cmocka_unit_test(datagrams_hold_several_lines),
 		cmocka_unit_test(a_stop_delivers_what_is_owed),
+		cmocka_unit_test(an_ending_takes_what_has_come_and_delivers_what_is_owed),
+		cmocka_unit_test(an_ending_of_one_that_gets_nothing_is_at_once),
+		cmocka_unit_test(connectors_read_and_write_by_role),
 		cmocka_unit_test(a_filter_holds_both_ways),
 		cmocka_unit_test(who_is_over_line_rate_is_not_read),
 		cmocka_unit_test(datagrams_over_line_rate_are_dropped),

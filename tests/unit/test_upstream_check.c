@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "fake_house.h"
-#include "net/connector.h"
+#include "net/dialling.h"
 #include "net/protocol.h"
 #include "upstreams_group.h"
 

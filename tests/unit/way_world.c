@@ -9,15 +9,15 @@
 
 #include <cmocka.h>
 
-#include "net/connector.h"
 #include "net/deadline.h"
+#include "net/dialling.h"
 #include "net/factory.h"
 #include "net/transport.h"
 #include "protocols/proxy_factory.h"
 #include "protocols/proxy_way.h"
 #include "protocols/upstreams.h"
 
-struct connector {
+struct dialling {
 	struct dial dial;
 };
 
@@ -213,7 +213,7 @@ choice_end(struct choice *choice)
 	*choice = (struct choice){ 0 };
 }
 
-/* Ends an attempt, from within connector_dial or later. */
+/* Ends an attempt, from within dialling_begin or later. */
 static void
 answer(const struct dial *dial, int error)
 {
@@ -223,14 +223,14 @@ answer(const struct dial *dial, int error)
 		dial->failed(dial->arg, error);
 }
 
-struct connector *
-connector_dial(struct endpoint *endpoint, const struct protocol *protocol, const struct dial *dial)
+struct dialling *
+dialling_begin(struct endpoint *endpoint, const struct protocol *protocol, const struct dial *dial)
 {
 	int how = world.dialled->answer;
 
 	(void)endpoint;
 	(void)protocol;
-	assert_null(world.connector);
+	assert_null(world.dialling);
 	/* Within a repeated round there is one for all of it. */
 	assert_true(world.deadline == NULL
 		    || world.deadline_ms == 1000 + (uint64_t)world.settings.wait_for_upstream_ms);
@@ -242,18 +242,18 @@ connector_dial(struct endpoint *endpoint, const struct protocol *protocol, const
 		answer(dial, how == NO_TRANSPORT ? NO_TRANSPORT : how - AT_ONCE);
 		return NULL;
 	}
-	world.connector = malloc(sizeof *world.connector);
-	assert_non_null(world.connector);
-	world.connector->dial = *dial;
-	return world.connector;
+	world.dialling = malloc(sizeof *world.dialling);
+	assert_non_null(world.dialling);
+	world.dialling->dial = *dial;
+	return world.dialling;
 }
 
 void
-connector_cancel(struct connector *connector)
+dialling_cancel(struct dialling *dialling)
 {
-	assert_ptr_equal(connector, world.connector);
-	free(connector);
-	world.connector = NULL;
+	assert_ptr_equal(dialling, world.dialling);
+	free(dialling);
+	world.dialling = NULL;
 }
 
 /* What a test does. */
@@ -297,10 +297,10 @@ world_come(void)
 void
 world_answer(int how)
 {
-	struct dial dial = world.connector->dial;
+	struct dial dial = world.dialling->dial;
 
-	free(world.connector);
-	world.connector = NULL;
+	free(world.dialling);
+	world.dialling = NULL;
 	answer(&dial, how);
 }
 
@@ -339,7 +339,7 @@ world_go(void)
 {
 	way_free(world.way);
 	assert_null(world.way);
-	assert_null(world.connector);
+	assert_null(world.dialling);
 	assert_null(world.deadline);
 	assert_int_equal(world.open, world.arrivals);
 }
@@ -350,7 +350,7 @@ assert_refused(enum reason reason)
 	assert_int_equal(world.client.aborts, 1);
 	assert_int_equal(world.client.reason, reason);
 	assert_int_equal(world.arrivals, 0);
-	assert_null(world.connector);
+	assert_null(world.dialling);
 	assert_null(world.deadline);
 	assert_int_equal(world.open, 0);
 	world_go();
@@ -365,6 +365,6 @@ assert_arrived(unsigned picks)
 	assert_int_equal(world.client.aborts, 0);
 	assert_false(world.client.held);
 	assert_int_equal(world.client.idle_timeout_ms, 60000);
-	assert_null(world.connector);
+	assert_null(world.dialling);
 	world_go();
 }

@@ -10,11 +10,11 @@
 #include "protocols/proxy_settings.h"
 
 /*
- * Defines what proxy_way.c calls of transports, connectors, deadlines and upstreams, so that the
+ * Defines what proxy_way.c calls of transports, diallings, deadlines and upstreams, so that the
  * library's are not linked. Time passes by hand. What a way may not do fails the test.
  */
 
-struct connector;
+struct dialling;
 struct deadline;
 struct way;
 
@@ -49,7 +49,7 @@ struct way_world {
 	unsigned open;			/* picked, and not given back */
 	unsigned picks, arrivals;
 	unsigned changes;		/* upstreams_changes */
-	struct connector *connector;	/* that exists */
+	struct dialling *dialling;	/* that exists */
 	struct deadline *deadline;	/* that is set */
 	uint64_t deadline_ms;
 };

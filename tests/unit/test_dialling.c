@@ -1,5 +1,5 @@
-/* test_connector.c - the race for an address that answers, over real sockets on loopback. */
-#include "net/connector.h"
+/* test_dialling.c - the race for an address that answers, over real sockets on loopback. */
+#include "net/dialling.h"
 
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -57,7 +57,7 @@ static struct {
 static struct reactor *reactor;
 static struct counters counters;
 static struct endpoint endpoint;
-static struct connector *connector;
+static struct dialling *dialling;
 static uint64_t began_ms;
 static size_t descriptors_before;
 static struct rlimit limit;
@@ -224,7 +224,7 @@ note_connected(void *arg, struct transport *transport, size_t index)
 	told.transport = transport;
 	told.index = index;
 	told.at_ms = reactor_now_ms();
-	connector = NULL;
+	dialling = NULL;
 }
 
 static void
@@ -234,7 +234,7 @@ note_failed(void *arg, int error)
 	told.failed++;
 	told.error = error;
 	told.at_ms = reactor_now_ms();
-	connector = NULL;
+	dialling = NULL;
 }
 
 static const struct protocol quiet = { .name = "quiet" };
@@ -269,16 +269,16 @@ dial_from(size_t first, int64_t timeout_ms, const union peer_address *source)
 		.failed = note_failed,
 		.arg = &told,
 	};
-	struct connector *dialling;
+	struct dialling *made;
 
 	descriptors_before = descriptor_count();
 	began_ms = reactor_now_ms();
-	dialling = connector_dial(&endpoint, &quiet, &dial);
+	made = dialling_begin(&endpoint, &quiet, &dial);
 	if (told.connected + told.failed > 0)
-		assert_null(dialling);
+		assert_null(made);
 	else
-		assert_non_null(dialling);
-	connector = dialling;
+		assert_non_null(made);
+	dialling = made;
 }
 
 static void
@@ -332,7 +332,7 @@ setup(void **state)
 	memset(&told, 0, sizeof told);
 	memset(&counters, 0, sizeof counters);
 	place_count = dialled_count = 0;
-	connector = NULL;
+	dialling = NULL;
 	reactor = reactor_new(0, REACTOR_AUTO);
 	endpoint = (struct endpoint){ .reactor = reactor, .name = "test", .counters = &counters };
 	if (reactor == NULL || getrlimit(RLIMIT_NOFILE, &limit) < 0)
@@ -346,7 +346,7 @@ teardown(void **state)
 {
 	(void)state;
 	setrlimit(RLIMIT_NOFILE, &limit);
-	connector_cancel(connector);
+	dialling_cancel(dialling);
 	if (endpoint.transports != NULL)
 		transport_abort(endpoint.transports, REASON_DONE);
 	turn();
@@ -421,7 +421,7 @@ a_black_hole_costs_a_quarter_of_a_second(void **state)
 	dial(5000);
 	TURN_UNTIL(told.connected == 1);
 	assert_connected(1);
-	assert_took(CONNECTOR_DELAY_MS);
+	assert_took(DIALLING_DELAY_MS);
 }
 
 static void
@@ -435,7 +435,7 @@ a_refusal_leaves_the_time_of_the_others(void **state)
 	TURN_UNTIL(told.connected == 1);
 	assert_connected(2);
 	assert_dialled(3, 0, 1, 2);
-	assert_took(CONNECTOR_DELAY_MS);	/* the refusal costs none */
+	assert_took(DIALLING_DELAY_MS);	/* the refusal costs none */
 }
 
 static void
@@ -463,7 +463,7 @@ each_attempt_has_the_whole_time(void **state)
 	TURN_UNTIL(told.failed == 1);
 	assert_failed(ETIMEDOUT);
 	assert_dialled(2, 0, 1);
-	assert_took(CONNECTOR_DELAY_MS + 400);
+	assert_took(DIALLING_DELAY_MS + 400);
 }
 
 static void
@@ -479,7 +479,7 @@ an_attempt_that_times_out_makes_room_for_the_next(void **state)
 		TURN_UNTIL(told.connected == 1);
 		assert_connected(1);
 		transport_abort(told.transport, REASON_DONE);
-		if (told.at_ms - began_ms < CONNECTOR_DELAY_MS)
+		if (told.at_ms - began_ms < DIALLING_DELAY_MS)
 			return;
 	}
 	fail_msg("it took the whole delay");
@@ -543,17 +543,17 @@ a_refusal_that_comes_late_goes_on_at_once(void **state)
 static void
 no_more_than_so_many_are_under_way(void **state)
 {
-	int64_t timeout_ms = (CONNECTOR_ATTEMPTS + 2) * CONNECTOR_DELAY_MS;
+	int64_t timeout_ms = (DIALLING_ATTEMPTS + 2) * DIALLING_DELAY_MS;
 
 	(void)state;
-	for (unsigned i = 0; i < CONNECTOR_ATTEMPTS + 2; i++)
+	for (unsigned i = 0; i < DIALLING_ATTEMPTS + 2; i++)
 		black_hole("127.0.0.1");
 	dial(timeout_ms);
-	TURN_UNTIL(dialled_count > CONNECTOR_ATTEMPTS);	/* not before the first is given up */
+	TURN_UNTIL(dialled_count > DIALLING_ATTEMPTS);	/* not before the first is given up */
 	assert_true(reactor_now_ms() - began_ms >= (uint64_t)timeout_ms - 10);
-	assert_int_equal(descriptor_count(), descriptors_before + CONNECTOR_ATTEMPTS);
-	connector_cancel(connector);
-	connector = NULL;
+	assert_int_equal(descriptor_count(), descriptors_before + DIALLING_ATTEMPTS);
+	dialling_cancel(dialling);
+	dialling = NULL;
 	assert_int_equal(descriptor_count(), descriptors_before);
 }
 
@@ -561,7 +561,7 @@ static void
 a_cancelled_dial_tells_nothing_and_leaves_nothing(void **state)
 {
 	(void)state;
-	connector_cancel(NULL);
+	dialling_cancel(NULL);
 	black_hole("127.0.0.1");
 	black_hole("::1");
 	black_hole("127.0.0.2");
@@ -569,8 +569,8 @@ a_cancelled_dial_tells_nothing_and_leaves_nothing(void **state)
 		dialled_count = 0;
 		dial(5000);
 		TURN_UNTIL(dialled_count == under_way);
-		connector_cancel(connector);
-		connector = NULL;
+		dialling_cancel(dialling);
+		dialling = NULL;
 		assert_int_equal(descriptor_count(), descriptors_before);
 	}
 	for (unsigned i = 0; i < 10; i++)
@@ -599,14 +599,14 @@ without_a_descriptor_the_dial_fails_at_once(void **state)
 	server("127.0.0.2");
 	descriptors_before = descriptor_count();
 	leave_descriptors(0);
-	connector = connector_dial(&endpoint, &quiet,
-				   &(const struct dial){ .addresses = addresses,
+	dialling = dialling_begin(&endpoint, &quiet,
+				  &(const struct dial){ .addresses = addresses,
 							 .count = place_count,
 							 .connected = note_connected,
 							 .failed = note_failed,
 							 .arg = &told });
 	setrlimit(RLIMIT_NOFILE, &limit);
-	assert_null(connector);
+	assert_null(dialling);
 	assert_failed(EMFILE);
 	assert_dialled(0);
 }
@@ -804,5 +804,5 @@ main(void)
 	};
 
 	log_set_level(LEVEL_ERROR);
-	return cmocka_run_group_tests_name("connector", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("dialling", tests, NULL, NULL);
 }

@@ -1,0 +1,118 @@
+/* section_fill.c - own keys, what [defaults] says, what the tables say. */
+#include "config/section_fill.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/expand.h"
+#include "config/table.h"
+#include "config/value.h"
+#include "net/listener.h"
+
+/* What [defaults] says for a key; NULL: nothing. */
+static const char *
+inherited_text(const struct reading *reading, const char *key)
+{
+	const struct option *row = option_find(listener_options, key);
+
+	return row != NULL ? reading->default_texts[row - listener_options] : NULL;
+}
+
+const struct protocol *
+section_protocol(const struct reading *reading, const struct placed *placed)
+{
+	const struct inifile_entry *entry = section_entry(placed, "protocol");
+	const char *inherited = inherited_text(reading, "protocol");
+	char *name;
+
+	if (entry == NULL)
+		return inherited != NULL ? protocol_find(inherited) : NULL;
+	if (expand(entry->value, &name) != NULL)
+		return NULL;
+	const struct protocol *protocol = protocol_find(name);
+	free(name);
+	return protocol;
+}
+
+/* The default of a common key. Those that a protocol has of its own are for listeners. */
+static const char *
+default_of(const struct filling *filling, const struct option *row)
+{
+	const struct protocol *protocol = filling->protocol;
+
+	for (const struct option_default *own =
+		     protocol != NULL && filling->type == SECTION_LISTENER ? protocol->defaults : NULL;
+	     own != NULL && own->name != NULL; own++)
+		if (strcmp(own->name, row->name) == 0)
+			return own->value;
+	return row->fallback;
+}
+
+static void
+required_fault(const struct filling *filling, const struct option *row, const char *whose)
+{
+	const struct placed *placed = filling->placed;
+
+	/* A line that was refused may have had the key. */
+	if (placed->section->has_lost_entry
+	    || section_misspells(placed, row->name, filling->type, filling->protocol))
+		return;
+	fault_add(&filling->reading->faults, placed->origin, placed->section->line,
+		  placed->section->name, row->name, "missing: every %s%s%s needs it",
+		  filling->type == SECTION_LISTENER ? "listener" : "connector",
+		  *whose != '\0' ? " of protocol " : "", whose);
+}
+
+static void
+common_fill(const struct filling *filling)
+{
+	struct reading *reading = filling->reading;
+
+	for (size_t i = 0; filling->table[i].name != NULL; i++) {
+		const struct option *row = &filling->table[i];
+		const struct inifile_entry *entry = section_entry(filling->placed, row->name);
+		const struct inifile_entry *shared = section_entry(&reading->defaults, row->name);
+		const char *inherited = inherited_text(reading, row->name);
+		const char *fallback = default_of(filling, row);
+		char **text = &filling->common_texts[i];
+
+		if (entry != NULL)
+			row_assign(&reading->faults, filling->placed, entry, row, filling->common, text);
+		else if (inherited != NULL || fallback != NULL)
+			row_inherit(&reading->faults, filling->placed, row,
+				    inherited != NULL ? inherited : fallback, NULL, filling->common, text);
+		else if ((row->flags & OPTION_REQUIRED) && shared == NULL)
+			required_fault(filling, row, "");
+	}
+}
+
+static void
+own_fill(const struct filling *filling)
+{
+	struct reading *reading = filling->reading;
+	const struct protocol *protocol = filling->protocol;
+	size_t count = table_size(protocol->options);
+
+	for (size_t i = 0; i < count; i++) {
+		const struct option *row = &protocol->options[i];
+		const struct inifile_entry *entry = section_entry(filling->placed, row->name);
+
+		if (entry != NULL)
+			row_assign(&reading->faults, filling->placed, entry, row, filling->settings,
+				   &filling->texts[i]);
+		else if (row->fallback != NULL)
+			row_inherit(&reading->faults, filling->placed, row, row->fallback, NULL,
+				    filling->settings, &filling->texts[i]);
+		else if (row->flags & OPTION_REQUIRED)
+			required_fault(filling, row, protocol->name);
+	}
+}
+
+void
+section_fill(const struct filling *filling)
+{
+	keys_check(&filling->reading->faults, filling->placed, filling->type, filling->protocol);
+	common_fill(filling);
+	if (filling->protocol != NULL)
+		own_fill(filling);
+}

@@ -1,0 +1,73 @@
+/* device_file.c - regular files: appended to, or followed as they grow, whatever name they have meanwhile. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "net/device_private.h"
+
+enum { FILE_MODE = 0640 };
+
+/* Whether the path leads to another file now than to ours; not while it leads to none. */
+static bool
+is_replaced(const struct device *device, bool when_missing)
+{
+	struct stat status;
+
+	if (stat(device->path, &status) < 0)
+		return when_missing && errno == ENOENT;
+	return status.st_dev != device->place.device || status.st_ino != device->place.inode;
+}
+
+/* Goes on with the file that the path leads to: 0, or -1 with errno. */
+static int
+file_replace(struct device *device, int flags)
+{
+	int fd = open(device->path, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, FILE_MODE);
+	struct stat status;
+
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode)) {
+		close(fd);
+		errno = ENODATA;
+		return -1;
+	}
+	close(device->fd);
+	device->fd = fd;
+	device->place = (struct file_place){ .device = status.st_dev, .inode = status.st_ino };
+	return 0;
+}
+
+/* The rest of a file is read before its successor, which is why that is looked for at the end only. */
+static ssize_t
+file_read(struct device *device, uint8_t *bytes, size_t size)
+{
+	ssize_t length = pread(device->fd, bytes, size, (off_t)device->place.offset);
+	struct stat status;
+
+	if (length > 0)
+		device->place.offset += (uint64_t)length;
+	if (length != 0)
+		return length < 0 && errno == EINTR ? 0 : length;
+	if (fstat(device->fd, &status) == 0 && (uint64_t)status.st_size < device->place.offset)
+		device->place.offset = 0;
+	else if (!is_replaced(device, false) || file_replace(device, O_RDONLY) < 0)
+		return 0;
+	return file_read(device, bytes, size);
+}
+
+/* One that was moved away to be kept is left in peace. */
+static ssize_t
+file_write(struct device *device, const uint8_t *bytes, size_t length, bool last)
+{
+	ssize_t written;
+
+	(void)last;
+	if (is_replaced(device, true) && file_replace(device, O_WRONLY | O_APPEND | O_CREAT) < 0)
+		return -1;
+	written = write(device->fd, bytes, length);
+	return written < 0 && errno == EINTR ? 0 : written;
+}
+
+const struct device_kind device_file = { file_read, file_write };

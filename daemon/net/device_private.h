@@ -1,0 +1,27 @@
+/* device_private.h - a device from within: for device*.c only. */
+#ifndef TWINED_NET_DEVICE_PRIVATE_H
+#define TWINED_NET_DEVICE_PRIVATE_H
+
+#include "net/device.h"
+
+/* As the functions of device.h; read and write are called for what the device is open for. */
+struct device_kind {
+	ssize_t (*read)(struct device *device, uint8_t *bytes, size_t size);
+	ssize_t (*write)(struct device *device, const uint8_t *bytes, size_t length, bool last);
+};
+
+struct device {
+	const struct device_kind *kind;
+	int fd;
+	unsigned ways;			/* enum protocol_ways */
+	bool polled, terminal;
+	bool told;			/* of a datagram that was too long */
+	char *path;			/* NULL: none */
+	const char *name;		/* of datagrams, for the log */
+	struct file_place place;
+};
+
+/* Regular files: device_file.c. */
+extern const struct device_kind device_file;
+
+#endif

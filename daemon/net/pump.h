@@ -1,0 +1,30 @@
+/* pump.h - moves bytes between a device and a stream socket, for transports, which know sockets only. */
+#ifndef TWINED_NET_PUMP_H
+#define TWINED_NET_PUMP_H
+
+#include "net/device.h"
+
+struct reactor;
+
+/*
+ *   transport ══ stream socket ══▶ pump ── out ──▶ device
+ *             ◀═════════════════════════── in ───
+ *
+ * Neither way is more read than the other side takes, and one piece that it does not. When the transport
+ * ends its side, all that is left is written, and the stream ends; so it does when the device has gone.
+ */
+struct pump;
+
+/* Takes the device over, also on failure. *stream is the transport's end. NULL with errno. */
+struct pump *pump_new(struct reactor *reactor, struct device *device, int *stream);
+
+/* NULL is fine. What is not written yet is tried once. */
+void pump_free(struct pump *pump);
+
+/* Reads no more from the device; returns how far what the stream has got reaches. */
+struct file_place pump_halt(struct pump *pump);
+
+/* Why the device has gone, in words; NULL: it has not. */
+const char *pump_failure(const struct pump *pump);
+
+#endif
