@@ -1,4 +1,5 @@
-/* endpoint.h - what all connections of one listener (or connector) on one reactor have in common. */
+/* endpoint.h - what all connections of one listener (or connector) on one reactor have in
+ * common. */
 #ifndef TWINED_NET_ENDPOINT_H
 #define TWINED_NET_ENDPOINT_H
 
@@ -22,9 +23,11 @@ struct endpoint {
 	const char *name;		/* for the log: "echo tcp://127.0.0.1:7007" */
 	enum address_kind kind;
 	int64_t idle_timeout_ms, write_timeout_ms, linger_timeout_ms;	/* 0: off */
-	const struct socket_options *socket;	/* for sockets that are dialled; NULL: the system's */
+	/* for sockets that are dialled; NULL: the system's */
+	const struct socket_options *socket;
 	struct counters *counters;
-	struct transport *transports;	/* all of them, those accepted and those dialled on behalf of them */
+	/* all of them, those accepted and those dialled on behalf of them */
+	struct transport *transports;
 	struct arrival *arrivals;	/* accepted ones that still owe their PROXY header */
 	/* An accepted transport has gone (after its connection_lost); may be NULL. */
 	void (*transport_gone)(struct endpoint *endpoint, const struct transport *transport);

@@ -70,7 +70,8 @@ inquiry_cancel(struct inquiry *inquiry)
 static void
 inquiry_fail(struct inquiry *inquiry, int error)
 {
-	inquiry_settle(inquiry, error_is_ours(error) ? INQUIRY_VOID : INQUIRY_FAILED, strerror(error));
+	inquiry_settle(inquiry, error_is_ours(error) ? INQUIRY_VOID : INQUIRY_FAILED,
+		       strerror(error));
 }
 
 /* Tells what it has said: the part of it that was expected, and what came then. */

@@ -1,4 +1,5 @@
-/* load_udp.c - a load of datagrams: so many under way on each socket, the next when one comes back. */
+/* load_udp.c - a load of datagrams: so many under way on each socket, the next when one comes
+ * back. */
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>

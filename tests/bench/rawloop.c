@@ -29,7 +29,8 @@ struct connection {
 typedef bool serve_fn(struct connection *connection, uint32_t events);
 
 static int epoll;
-static bool everywhere; /* at every address of the loopback, so that one loop can be many upstreams */
+/* at every address of the loopback, so that one loop can be many upstreams */
+static bool everywhere;
 static char buffer[BUFFER];
 
 static void
