@@ -1,5 +1,4 @@
-/* option.h - a row of an option table: what one INI key is, for the parser, -l, -T and the
- * manual. */
+/* option.h - a row of an option table: what one INI key is, for the parser, -l, -T and the manual. */
 #ifndef TWINED_BASE_OPTION_H
 #define TWINED_BASE_OPTION_H
 
@@ -26,10 +25,8 @@ enum option_type {
 	OPTION_GROUP,		/* int64_t gid, OPTION_AUTO when unset */
 	OPTION_LISTEN,		/* struct address_list: addresses to bind */
 	OPTION_CONNECT,		/* struct address_list: addresses to dial */
-	/* struct upstream_list: addresses to dial, with weight and backup */
-	OPTION_UPSTREAMS,
-	/* struct exchange: the word connect, or what to send and to expect */
-	OPTION_EXCHANGE,
+	OPTION_UPSTREAMS,	/* struct upstream_list: addresses to dial, with weight and backup */
+	OPTION_EXCHANGE,	/* struct exchange: the word connect, or what to send and to expect */
 	OPTION_IP,		/* union peer_address without a port; family 0 when unset */
 	OPTION_DSCP,		/* int64_t, 0 to 63; OPTION_AUTO when unset */
 	OPTION_PREFIXES,	/* struct prefix_list */
@@ -74,11 +71,9 @@ struct option {
 	enum option_type type;
 	unsigned flags;
 	size_t offset;			/* of the field in the settings struct */
-	/* of numbers (in the type's unit) and of a string's length */
-	int64_t min, max;
+	int64_t min, max;		/* of numbers (in the type's unit) and of a string's length */
 	const char *const *choices;	/* OPTION_CHOICE: names, ending in NULL */
-	/* the default, as it would stand in the file; NULL: unset */
-	const char *fallback;
+	const char *fallback;		/* the default, as it would stand in the file; NULL: unset */
 	const char *help;		/* one line, lower case, no full stop */
 };
 

@@ -26,15 +26,13 @@ struct check {
 	const struct listener_config *listener;
 	const struct protocol *protocol;
 	const struct probe *probe;
-	/* of what the running twined knows; the remark has it */
-	enum answer_kind known;
+	enum answer_kind known;			/* of what the running twined knows; the remark has it */
 	struct reactor *reactor;
 	struct endpoint endpoint;
 	struct counters counters;
 	struct sockaddr_any address;
 	struct connector *connector;
-	/* the last one sends the request, the first hears the reply */
-	struct transport *clients[2];
+	struct transport *clients[2];		/* the last one sends the request, the first hears the reply */
 	size_t client_count, lost_count;
 	struct event datagram_event;
 	int datagram_fd;			/* -1: none */

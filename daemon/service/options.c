@@ -38,22 +38,18 @@ static const struct option long_options[] = {
 void
 options_print_usage(FILE *out)
 {
-	fputs("usage: twined [-c FILE] [-L 'PROTOCOL ADDRESS[,ADDRESS...] [KEY=VALUE...]']... [-v] "
-	      "[-q]\n"
+	fputs("usage: twined [-c FILE] [-L 'PROTOCOL ADDRESS[,ADDRESS...] [KEY=VALUE...]']... [-v] [-q]\n"
 	      "       twined -t | -T | -p [NAME...]   [-c FILE] [-L ...]...\n"
 	      "       twined -l [PROTOCOL] | --reload PID | -V | -h\n"
 	      "\n"
 	      "Runs the listeners of an INI file in the foreground, each bound to a protocol.\n"
 	      "\n"
-	      "  -c, --config FILE       the configuration (default: " SYSCONFDIR
-	      "/twined/twined.ini)\n"
+	      "  -c, --config FILE       the configuration (default: " SYSCONFDIR "/twined/twined.ini)\n"
 	      "  -t, --test              read it, say every error, exit\n"
 	      "  -T, --dump              print it with all defaults\n"
-	      "  -p, --probe [NAME...]   try every address of it, or of those listeners, as a "
-	      "client\n"
+	      "  -p, --probe [NAME...]   try every address of it, or of those listeners, as a client\n"
 	      "  -l, --protocols [NAME]  what protocols there are, or the options of one\n"
-	      "  -L, --listen SPEC       a listener without a file, such as 'echo "
-	      "tcp://127.0.0.1:7007'\n"
+	      "  -L, --listen SPEC       a listener without a file, such as 'echo tcp://127.0.0.1:7007'\n"
 	      "  -v, --verbose           log one level more; repeatable\n"
 	      "  -q, --quiet             log one level less; repeatable\n"
 	      "      --reload PID        make that twined reload, and wait for the outcome\n"
@@ -67,8 +63,7 @@ options_print_usage(FILE *out)
 void
 options_print_version(FILE *out)
 {
-	fprintf(out,
-		"twined " PACKAGE_VERSION "\nlibevent %s, inih " INIH_VERSION SYSTEMD_FEATURE "\n",
+	fprintf(out, "twined " PACKAGE_VERSION "\nlibevent %s, inih " INIH_VERSION SYSTEMD_FEATURE "\n",
 		reactor_library_version());
 }
 
@@ -85,8 +80,7 @@ static int
 set_verb(struct options *options, enum verb verb)
 {
 	if (options->verb != VERB_RUN && options->verb != verb)
-		return usage_error("%s",
-				   "only one of -t, -T, -l, -p, --reload, -V and -h can be given");
+		return usage_error("%s", "only one of -t, -T, -l, -p, --reload, -V and -h can be given");
 	options->verb = verb;
 	return 0;
 }
@@ -154,8 +148,8 @@ option_take(struct options *options, int letter, char **argv)
 	case ':':
 		return usage_error("%s needs a value", argv[optind - 1]);
 	default:
-		return usage_error("unknown option %s",
-				   optopt > 0 && optopt < 256 ? unknown : argv[optind - 1]);
+		return usage_error("unknown option %s", optopt > 0 && optopt < 256 ? unknown
+										   : argv[optind - 1]);
 	}
 }
 

@@ -1,5 +1,4 @@
-/* service.c - what runs: the reactors and the listeners, and how a configuration is applied to
- * them. */
+/* service.c - what runs: the reactors and the listeners, and how a configuration is applied to them. */
 #include "service/service.h"
 
 #include <errno.h>
@@ -88,8 +87,7 @@ service_new(const struct daemon_settings *settings)
 	for (; service->reactor_count < count; service->reactor_count++) {
 		unsigned index = (unsigned)service->reactor_count;
 
-		service->reactors[index] =
-			reactor_new(index, (enum reactor_backend)settings->reactor);
+		service->reactors[index] = reactor_new(index, (enum reactor_backend)settings->reactor);
 		if (service->reactors[index] == NULL)
 			goto fail;
 		service->workers[index].reactor = service->reactors[index];
@@ -197,18 +195,17 @@ log_listener(const char *name, const struct counters *sum)
 	size_t used = 0;
 
 	if (sum->flows > 0)
-		snprintf(flows, sizeof flows, ", %" PRIu64 " flow%s open of %" PRIu64,
-			 sum->flows_open, sum->flows_open == 1 ? "" : "s", sum->flows);
+		snprintf(flows, sizeof flows, ", %" PRIu64 " flow%s open of %" PRIu64, sum->flows_open,
+			 sum->flows_open == 1 ? "" : "s", sum->flows);
 	for (unsigned i = 0; i < REASON_COUNT; i++)
 		if (sum->closed[i] > 0)
-			used += (size_t)snprintf(closed + used, sizeof closed - used,
-						 "%s %s %" PRIu64, used == 0 ? "; closed:" : ",",
-						 reason_word(i), sum->closed[i]);
+			used += (size_t)snprintf(closed + used, sizeof closed - used, "%s %s %" PRIu64,
+						 used == 0 ? "; closed:" : ",", reason_word(i),
+						 sum->closed[i]);
 	used = 0;
 	for (unsigned i = 0; i < DROP_COUNT; i++)
 		if (sum->datagrams_dropped[i] > 0)
-			used += (size_t)snprintf(dropped + used, sizeof dropped - used,
-						 "%s %s %" PRIu64,
+			used += (size_t)snprintf(dropped + used, sizeof dropped - used, "%s %s %" PRIu64,
 						 used == 0 ? "; not answered:" : ",",
 						 datagram_drop_word(i), sum->datagrams_dropped[i]);
 	log_notice("%s: %" PRIu64 " open, %" PRIu64 " accepted, %" PRIu64 " bytes in, %" PRIu64
@@ -269,8 +266,8 @@ void
 service_answer(struct service *service, const struct question *question, pid_t asker,
 	       struct answer *answer)
 {
-	answer_question(&service->running, service->reactors, service->reactor_count, question,
-			asker, answer);
+	answer_question(&service->running, service->reactors, service->reactor_count, question, asker,
+			answer);
 }
 
 static void
@@ -282,9 +279,7 @@ stop_call(void *reactor)
 void
 service_stop(struct service *service)
 {
-	/*
-	 * With their sockets: who comes now is to be refused, or to wait for the next who has them.
-	 */
+	/* With their sockets: who comes now is to be refused, or to wait for the next who has them. */
 	running_set_free(&service->running);
 	for (size_t i = 0; i < service->reactor_count; i++)
 		reactor_call_wait(service->reactors[i], stop_call, service->reactors[i]);
@@ -333,9 +328,7 @@ service_free(struct service *service)
 		reactor_stop(service->reactors[i]);
 		reactor_join(service->reactors[i]);
 	}
-	/*
-	 * No thread of it wakes a reactor after this; what is on its way is freed with the reactor.
-	 */
+	/* No thread of it wakes a reactor after this; what is on its way is freed with the reactor. */
 	resolver_free(service->resolver);
 	for (size_t i = 0; i < service->reactor_count; i++)
 		reactor_free(service->reactors[i]);

@@ -22,8 +22,7 @@ MANY_LISTENERS = 1000
 ROUND_SECONDS = 0.1
 PEERS_EVERY, SLOW_EVERY = 5, 10
 PACED_SECONDS = 0.2
-# Of what the slower of two reaches when each message waits for the one before: far below
-# saturation, where
+# Of what the slower of two reaches when each message waits for the one before: far below saturation, where
 # few messages are served together, and each takes more.
 PACED_SHARE = 1 / 6
 
@@ -47,8 +46,7 @@ ROWS = [
 ]
 # name, who is the reference, target
 LATENCY_ROWS = [("proxy-p99", "haproxy", 1.0)]
-# name, kind of the plain server and of the one with more, idle connections of that one, what
-# there is more,
+# name, kind of the plain server and of the one with more, idle connections of that one, what there is more,
 # target
 COST_ROWS = [
     ("proxy-many", "proxy", "proxy-many", 0, f"{MANY_UPSTREAMS} upstreams", 1.1),
@@ -148,10 +146,7 @@ def median(values):
 
 
 def turns(bench, servers, reference):
-    """
-    Who is measured next: (number of the round, server). Those without a target take part
-    seldom.
-    """
+    """Who is measured next: (number of the round, server). Those without a target take part seldom."""
     for number in range(bench.rounds):
         # The pair that is compared changes its order each round, so that a drift cancels out.
         for server in servers if number % 2 == 0 else servers[1::-1] + servers[2:]:
@@ -222,9 +217,7 @@ def measure_latency(bench, name, reference, target):
 
 
 def measure_cost(bench, name, kinds, idle, more, target):
-    """
-    What a connection costs twined beside what it costs the same twined with more to look after.
-    """
+    """What a connection costs twined beside what it costs the same twined with more to look after."""
     cpu = {}
     with contextlib.ExitStack() as stack:
         servers = [start_servers(bench, kind, ["twined"], stack) for kind in kinds]

@@ -1,5 +1,4 @@
-/* client.h - what all loads have in common: connections, the clock, latencies, the line that is
- * printed. */
+/* client.h - what all loads have in common: connections, the clock, latencies, the line that is printed. */
 #ifndef TWINED_BENCH_CLIENT_H
 #define TWINED_BENCH_CLIENT_H
 

@@ -167,8 +167,7 @@ main(int argc, char **argv)
 	if (!valid) {
 		fprintf(stderr,
 			"usage: load echo|connect|paced|bulk|sink|source|udp|idle PORT "
-			"[connections=N] [bytes=N] [seconds=S] [count=N] [window=N] [rate=N] "
-			"[host=A]\n");
+			"[connections=N] [bytes=N] [seconds=S] [count=N] [window=N] [rate=N] [host=A]\n");
 		return 2;
 	}
 	prepare();

@@ -1,5 +1,4 @@
-/* load_udp.c - a load of datagrams: so many under way on each socket, the next when one comes
- * back. */
+/* load_udp.c - a load of datagrams: so many under way on each socket, the next when one comes back. */
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>

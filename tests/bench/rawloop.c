@@ -29,8 +29,7 @@ struct connection {
 typedef bool serve_fn(struct connection *connection, uint32_t events);
 
 static int epoll;
-/* at every address of the loopback, so that one loop can be many upstreams */
-static bool everywhere;
+static bool everywhere; /* at every address of the loopback, so that one loop can be many upstreams */
 static char buffer[BUFFER];
 
 static void

@@ -45,10 +45,8 @@ def free_port(kind=socket.SOCK_STREAM):
         return probe.getsockname()[1]
 
 
-# One command line a server, with the configuration its users would write. Kinds are services,
-# "udp" for
-# the echo of datagrams, "proxy" and "proxy-udp"; "proxy-many" has MANY_UPSTREAMS addresses to
-# proxy to.
+# One command line a server, with the configuration its users would write. Kinds are services, "udp" for
+# the echo of datagrams, "proxy" and "proxy-udp"; "proxy-many" has MANY_UPSTREAMS addresses to proxy to.
 
 
 def twined_command(bench, kind, port, upstream):

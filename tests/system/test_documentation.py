@@ -1,5 +1,4 @@
-"""The documentation: manual pages, sample configuration and README say what the option tables
-say."""
+"""The documentation: manual pages, sample configuration and README say what the option tables say."""
 
 import os
 import re
@@ -21,10 +20,7 @@ def source(*path):
 
 
 def described(name):
-    """
-    What -l prints of a name: the rows of its own table and of the common one, as key: (type,
-    default).
-    """
+    """What -l prints of a name: the rows of its own table and of the common one, as key: (type, default)."""
     result = run("-l", name)
     assert result.returncode == 0, result.stderr
     own, _, common = result.stdout.partition(COMMON)
@@ -118,8 +114,7 @@ def test_the_sample_has_every_option_and_no_other(tables):
     common = shown.pop("defaults")
     assert common | {"listen", "protocol", "enabled"} == set(tables["listener"])
     assert "enabled" in set().union(*shown.values())
-    said = {active["protocol"] for active, _ in sample_listeners().values()}
-    assert said == set(protocol_names())
+    assert {active["protocol"] for active, _ in sample_listeners().values()} == set(protocol_names())
     for name, (active, _) in sample_listeners().items():
         own = set(tables[active["protocol"]])
         assert own <= shown[name], f"[{name}] lacks options of {active['protocol']}"
@@ -148,8 +143,7 @@ def test_activating_the_defaults_of_the_sample_changes_nothing(tables, directory
     path = os.path.join(directory, "twined.ini")
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
-    changed = run("-T", "-c", path)
-    shipped = run("-T", "-c", os.path.join(SOURCE, "conf/twined.ini"))
+    changed, shipped = run("-T", "-c", path), run("-T", "-c", os.path.join(SOURCE, "conf/twined.ini"))
     assert (changed.returncode, changed.stderr) == (0, "")
     assert changed.stdout == shipped.stdout
 
@@ -172,8 +166,7 @@ def help_options():
 def test_the_manual_has_every_command_line_option_and_no_other():
     options = manual_sections(source("daemon", "twined.8"))["DESCRIPTION"]
     items = re.findall(r"^\.It (Fl .*)$", options, re.M)
-    documented = {f"-{word}" for item in items
-                  for word in re.findall(r"(?:Fl|,) (?!Fl)(-?\w+)", item)}
+    documented = {f"-{word}" for item in items for word in re.findall(r"(?:Fl|,) (?!Fl)(-?\w+)", item)}
     assert help_options() == documented
 
 
@@ -280,19 +273,16 @@ def test_the_netcat_examples_of_the_readme_say_what_it_says(twined):
     sample = source("conf", "twined.ini").replace("include = ", ";include = ")
     ports = {re.search(r":(\d+)", active["listen"])[1]: name.removeprefix("listener:")
              for name, (active, _) in sample_listeners().items()}
-    echo, _, proxy = re.sub(r"^(listen = .*)$", lambda line: re.sub(r":7\d\d\d", ":0", line[0]),
-                            sample,
+    echo, _, proxy = re.sub(r"^(listen = .*)$", lambda line: re.sub(r":7\d\d\d", ":0", line[0]), sample,
                             flags=re.M).partition("[listener:proxy]")
     daemon = twined(echo)
-    upstream = twined("[listener:proxy]" + proxy.replace("tcp://127.0.0.1:7007",
-                                                         daemon.address("echo")))
+    upstream = twined("[listener:proxy]" + proxy.replace("tcp://127.0.0.1:7007", daemon.address("echo")))
     commands = readme_commands()
     assert len(commands) >= 7
     for command, output in commands:
         port = re.search(r"127\.0\.0\.1 (\d+)", command)[1]
         name = ports[port]
-        scheme = "udp" if " -u " in command else "tcp"
-        real = (upstream if name == "proxy" else daemon).port(name, scheme)
+        real = (upstream if name == "proxy" else daemon).port(name, "udp" if " -u " in command else "tcp")
         result = subprocess.run(command.replace(port, str(real)), shell=True, capture_output=True,
                                 timeout=PATIENCE, check=False)
         assert without_varying(result.stdout.decode()) == without_varying(output), command
