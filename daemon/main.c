@@ -33,8 +33,9 @@ test(const struct options *options)
 
 	if (config == NULL)
 		return 1;
-	printf("%s: OK: %zu listeners, %zu connectors\n", options->path == NULL ? "-L" : options->path,
-	       config->listener_count, config->connector_count);
+	printf("%s: OK: %zu listeners, %zu connectors\n",
+	       options->path == NULL ? "-L" : options->path, config->listener_count,
+	       config->connector_count);
 	config_free(config);
 	return 0;
 }

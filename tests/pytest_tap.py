@@ -33,7 +33,8 @@ def pytest_runtest_logreport(report):
         reason = " ".join(str(reason).removeprefix("Skipped: ").split())
         _result(True, report.nodeid, f" # SKIP {reason}")
     elif report.failed:
-        _result(False, report.nodeid if report.when == "call" else f"{report.nodeid} ({report.when})")
+        _result(False,
+                report.nodeid if report.when == "call" else f"{report.nodeid} ({report.when})")
     elif report.when == "call":
         _result(True, report.nodeid)
 

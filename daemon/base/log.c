@@ -39,7 +39,10 @@ log_open(void)
 	to_journal = stream != NULL && sscanf(stream, "%ju:%ju", &device, &inode) == 2
 		     && device == stderr_stat.st_dev && inode == stderr_stat.st_ino;
 	is_socket = S_ISSOCK(stderr_stat.st_mode);
-	/* To be non-blocking, a terminal or a pipe needs a description that is not also our parent's. */
+	/*
+	 * To be non-blocking, a terminal or a pipe needs a description that is not also our
+	 * parent's.
+	 */
 	if (S_ISFIFO(stderr_stat.st_mode) || S_ISCHR(stderr_stat.st_mode)) {
 		int fd = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 
@@ -97,7 +100,8 @@ escape(const char *text, char *line, size_t size)
 	static const char hex[] = "0123456789abcdef";
 	size_t used = 0;
 
-	for (const unsigned char *at = (const unsigned char *)text; *at != '\0' && used + 5 < size;) {
+	for (const unsigned char *at = (const unsigned char *)text;
+	     *at != '\0' && used + 5 < size;) {
 		size_t length = *at >= 0x20 && *at < 0x7f ? 1 : utf8_length(at);
 
 		if (length == 0) {
@@ -143,8 +147,9 @@ write_at_once(const char *bytes, size_t length)
 }
 
 /*
- * Writes one line, in one call, so that threads do not mix theirs. Nobody is made to wait for a reader
- * of stderr that does not read: then lines are lost, and the next one that is not says how many.
+ * Writes one line, in one call, so that threads do not mix theirs. Nobody is made to wait for a
+ * reader of stderr that does not read: then lines are lost, and the next one that is not says how
+ * many.
  */
 static void
 write_line(const char *line, size_t length)
@@ -154,7 +159,8 @@ write_line(const char *line, size_t length)
 	char note[64];
 
 	if (missed > 0) {
-		int size = snprintf(note, sizeof note, "twined: warning: %u log lines were lost\n", missed);
+		int size = snprintf(note, sizeof note, "twined: warning: %u log lines were lost\n",
+				    missed);
 
 		if (!write_at_once(note, (size_t)size)) {
 			atomic_fetch_add(&lost, missed + 1);

@@ -16,9 +16,11 @@
 #include "net/reactor.h"
 
 enum {
-	ACCEPTS_A_TURN = 16,	/* more is not cheaper; fewer is fairer to the connections there are */
+	/* more is not cheaper; fewer is fairer to the connections there are */
+	ACCEPTS_A_TURN = 16,
 	TAKEN_OVER_MAX = 1 << 16,	/* more than a backlog holds (net.core.somaxconn) */
-	RETRY_MS = 80,		/* while places or descriptors are short: with a tick, under 200 ms */
+	/* while places or descriptors are short: with a tick, under 200 ms */
+	RETRY_MS = 80,
 };
 
 struct acceptor {
@@ -51,7 +53,8 @@ acceptor_pause(struct acceptor *acceptor, int64_t wait_ms)
 	if (acceptor->watching)
 		reactor_unwatch(&acceptor->event);
 	acceptor->watching = false;
-	reactor_set_deadline(acceptor->reactor, &acceptor->retry, reactor_now_ms() + (uint64_t)wait_ms);
+	reactor_set_deadline(acceptor->reactor, &acceptor->retry,
+			     reactor_now_ms() + (uint64_t)wait_ms);
 }
 
 /* Goes on accepting; without memory for that, later. */
@@ -62,8 +65,8 @@ acceptor_retry(void *arg)
 
 	acceptor->full = false;
 	if (!acceptor->watching
-	    && reactor_watch(acceptor->reactor, &acceptor->event, acceptor->fd, EV_READ | EV_PERSIST,
-			     acceptor_ready, acceptor)
+	    && reactor_watch(acceptor->reactor, &acceptor->event, acceptor->fd,
+			     EV_READ | EV_PERSIST, acceptor_ready, acceptor)
 		       == 0)
 		acceptor->watching = true;
 	if (!acceptor->watching)
@@ -87,7 +90,8 @@ log_short(const struct acceptor *acceptor, int error)
 	static _Atomic uint64_t last_ms;
 	uint64_t now_ms = reactor_now_ms(), last = atomic_load(&last_ms);
 
-	if ((last == 0 || now_ms - last >= 1000) && atomic_compare_exchange_strong(&last_ms, &last, now_ms))
+	if ((last == 0 || now_ms - last >= 1000)
+	    && atomic_compare_exchange_strong(&last_ms, &last, now_ms))
 		log_error("%s: accept: %s, accepting pauses", acceptor->branches[0]->name,
 			  strerror(error));
 }
@@ -123,7 +127,10 @@ acceptor_hand_on(struct acceptor *acceptor, int fd, const union peer_address *pe
 	branch_take(acceptor->branches[0], fd, peer);	/* no memory for the way: it stays here */
 }
 
-/* Whether the error is that there is none, or one connection's own (accept(2)), and not the socket's. */
+/*
+ * Whether the error is that there is none, or one connection's own (accept(2)), and not the
+ * socket's.
+ */
 static bool
 accept_error_passes(int error)
 {
@@ -210,9 +217,9 @@ acceptor_ready(evutil_socket_t fd, short what, void *arg)
 }
 
 struct acceptor *
-acceptor_new(const struct port *port, const struct listener_settings *settings, struct factory *factory,
-	     struct limits *limits, struct tally *tally, struct reactor *const *reactors,
-	     size_t reactor_count)
+acceptor_new(const struct port *port, const struct listener_settings *settings,
+	     struct factory *factory, struct limits *limits, struct tally *tally,
+	     struct reactor *const *reactors, size_t reactor_count)
 {
 	struct acceptor *acceptor =
 		calloc(1, sizeof *acceptor + reactor_count * sizeof *acceptor->branches);
@@ -269,7 +276,10 @@ take_over_call(void *arg)
 	struct acceptor *acceptor = call->acceptor;
 
 	port_refuse(call->port);
-	/* Nothing there can wait any longer: who has no place is refused, and accept_rate has to wait. */
+	/*
+	 * Nothing there can wait any longer: who has no place is refused, and accept_rate has to
+	 * wait.
+	 */
 	for (unsigned i = 0; i < TAKEN_OVER_MAX; i++) {
 		bool has_place = limits_take_place(acceptor->limits) == 0;
 
@@ -296,7 +306,8 @@ acceptor_unwatch(void *arg)
 	if (acceptor->watching)
 		reactor_unwatch(&acceptor->event);
 	acceptor->watching = false;
-	acceptor->full = false;		/* a connection that ends before its branch closes sets no retry */
+	/* a connection that ends before its branch closes sets no retry */
+	acceptor->full = false;
 	reactor_unset_deadline(acceptor->reactor, &acceptor->retry);
 }
 

@@ -12,12 +12,12 @@ struct reactor;
 struct tally;
 
 /*
- * One reactor, the first of those given, accepts for all of them and hands each connection on to the
- * next: the spread is exact whatever the load, the limits are checked in one place, and bound, passed
- * and unix sockets work alike. Measured (tests/bench/accept.c) a shared descriptor cost as much a
- * connection and left a thread with 4 to 54 % of them; SO_REUSEPORT costs the same, but a socket that
- * systemd passes cannot be split, and a socket closed at a reload takes its backlog with it. With one
- * reactor there is no hand-off at all.
+ * One reactor, the first of those given, accepts for all of them and hands each connection on to
+ * the next: the spread is exact whatever the load, the limits are checked in one place, and bound,
+ * passed and unix sockets work alike. Measured (tests/bench/accept.c) a shared descriptor cost as
+ * much a connection and left a thread with 4 to 54 % of them; SO_REUSEPORT costs the same, but a
+ * socket that systemd passes cannot be split, and a socket closed at a reload takes its backlog
+ * with it. With one reactor there is no hand-off at all.
  */
 struct acceptor;
 
@@ -37,8 +37,8 @@ void acceptor_open(struct acceptor *acceptor);
 void acceptor_take_over(struct acceptor *acceptor, struct port *port);
 
 /*
- * Stops accepting and gives the acceptor up. Its connections go on and free what they share when the
- * last has gone; what had been accepted by now is among them.
+ * Stops accepting and gives the acceptor up. Its connections go on and free what they share when
+ * the last has gone; what had been accepted by now is among them.
  */
 void acceptor_close(struct acceptor *acceptor);
 

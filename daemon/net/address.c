@@ -12,7 +12,9 @@
 
 enum { HOST_NAME_MAX_BYTES = 253, HOST_LABEL_MAX = 63, FD_NAME_MAX = 255 };
 
-/* What is left of sun_path for a name: the NUL that ends a path, or that begins an abstract name. */
+/*
+ * What is left of sun_path for a name: the NUL that ends a path, or that begins an abstract name.
+ */
 enum { UNIX_NAME_MAX = sizeof((struct sockaddr_un *)0)->sun_path - 1 };
 
 static const struct scheme {
@@ -36,13 +38,14 @@ label_check(const char *label, size_t length)
 	for (size_t i = 0; i < length; i++)
 		if (!isascii((unsigned char)label[i])
 		    || (!isalnum((unsigned char)label[i]) && label[i] != '-' && label[i] != '_'))
-			return "has a host name with other bytes than letters, digits, \"-\", \"_\" and \".\"";
+			return "has a host name with other bytes than letters, digits, \"-\", "
+			       "\"_\" and \".\"";
 	return NULL;
 }
 
 /*
- * A name that ends in a number is none: getaddrinfo(3) would take 127.1, 010.0.0.1 or 0x7f000001 for
- * addresses that do not look like what they are.
+ * A name that ends in a number is none: getaddrinfo(3) would take 127.1, 010.0.0.1 or 0x7f000001
+ * for addresses that do not look like what they are.
  */
 static bool
 label_is_number(const char *label, size_t length)
@@ -152,7 +155,8 @@ inet_parse(const char *rest, struct address *address)
 			return "has no port";
 		service = host_end + 1;
 		if (strchr(service, ':') != NULL)
-			return "has too many colons: an IPv6 address stands in brackets, tcp://[::1]:80";
+			return "has too many colons: an IPv6 address stands in brackets, "
+			       "tcp://[::1]:80";
 	}
 	address->host = strndup(host, (size_t)(host_end - host));
 	address->service = strdup(service);
@@ -190,7 +194,8 @@ systemd_parse(const char *rest, struct address *address)
 	if (*rest == '\0')
 		return "has no name after \"systemd:\"";
 	if (strchr(rest, '/') != NULL || strchr(rest, ':') != NULL || strlen(rest) > FD_NAME_MAX)
-		return "is not systemd: and a FileDescriptorName of at most 255 bytes, without \":\" and \"/\"";
+		return "is not systemd: and a FileDescriptorName of at most 255 bytes, without "
+		       "\":\" and \"/\"";
 	address->host = strdup(rest);
 	return address->host == NULL ? strerror(ENOMEM) : NULL;
 }
@@ -243,7 +248,8 @@ address_parse(const char *text, struct address *address)
 			address_clear(address);
 		return wrong;
 	}
-	return "is not an address such as tcp://127.0.0.1:80, udp://[::1]:53, unix:///run/x.sock, systemd:NAME";
+	return "is not an address such as tcp://127.0.0.1:80, udp://[::1]:53, unix:///run/x.sock, "
+	       "systemd:NAME";
 }
 
 void

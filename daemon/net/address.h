@@ -22,7 +22,8 @@ enum address_kind {
 struct address {
 	enum address_kind kind;
 	char *text;		/* as written: tcp://localhost:http */
-	char *host;		/* tcp, udp: without brackets, "*" for any; else path, @name or NAME */
+	/* tcp, udp: without brackets, "*" for any; else path, @name or NAME */
+	char *host;
 	char *service;		/* tcp, udp: number or name; else NULL */
 };
 
@@ -54,17 +55,24 @@ struct sockaddr_any {
 	} u;
 };
 
-/* The address of an IP peer, small enough to keep with every connection. family 0: unknown or unix. */
+/*
+ * The address of an IP peer, small enough to keep with every connection. family 0: unknown or unix.
+ */
 union peer_address {
 	struct sockaddr sa;
 	struct sockaddr_in in;
 	struct sockaddr_in6 in6;
 };
 
-/* Space for an address in text with its scheme, the longest being a unix path with all bytes escaped. */
+/*
+ * Space for an address in text with its scheme, the longest being a unix path with all bytes
+ * escaped.
+ */
 #define ADDRESS_TEXT_MAX (sizeof "unixgram://" + 4 * sizeof ((struct sockaddr_un *)0)->sun_path)
 
-/* Parses one address. Returns NULL, or the tail of a sentence. *address is the caller's to clear. */
+/*
+ * Parses one address. Returns NULL, or the tail of a sentence. *address is the caller's to clear.
+ */
 const char *address_parse(const char *text, struct address *address);
 void address_clear(struct address *address);
 void address_list_clear(struct address_list *list);
@@ -76,10 +84,12 @@ bool address_is_datagram(enum address_kind kind);
 bool address_may_be(const struct address *address, int family);
 
 /*
- * Looks an address up: every socket address it stands for, in getaddrinfo(3)'s order ("*" gives [::]).
- * May block on the network. Returns NULL and an array the caller frees, or the tail of a sentence.
+ * Looks an address up: every socket address it stands for, in getaddrinfo(3)'s order ("*" gives
+ * [::]). May block on the network. Returns NULL and an array the caller frees, or the tail of a
+ * sentence.
  */
-const char *address_resolve(const struct address *address, struct sockaddr_any **found, size_t *count);
+const char *address_resolve(const struct address *address, struct sockaddr_any **found,
+			    size_t *count);
 
 /* Writes "tcp://[::1]:80", "unix:///run/x", "unix://@x" or "unix://" (unnamed). Returns text. */
 const char *address_format(enum address_kind kind, const struct sockaddr *sa, socklen_t length,
@@ -92,7 +102,10 @@ const char *peer_format(enum address_kind ip_kind, const union peer_address *pee
 /* An IPv4-mapped IPv6 address becomes the IPv4 address it is; others stay. */
 void address_unmap(union peer_address *peer);
 
-/* A network: every address whose first length bits are these. Everything of family AF_UNIX is "unix". */
+/*
+ * A network: every address whose first length bits are these. Everything of family AF_UNIX is
+ * "unix".
+ */
 struct prefix {
 	int family;
 	uint8_t length;

@@ -49,8 +49,8 @@ consume(int fd, uint8_t *buffer, size_t length)
 }
 
 /*
- * Reads of a header what has come. What of it has been looked at is taken off the socket, so that no
- * byte wakes us twice; what is behind it stays there. BAD: *refusal and header->wrong say why.
+ * Reads of a header what has come. What of it has been looked at is taken off the socket, so that
+ * no byte wakes us twice; what is behind it stays there. BAD: *refusal and header->wrong say why.
  */
 static enum proxy_header_state
 receive(int fd, struct proxy_header *header, uint8_t *buffer, enum reason *refusal)
@@ -147,8 +147,8 @@ arrival_wait(struct endpoint *endpoint, int fd, const union peer_address *peer,
 
 	if (arrival == NULL)
 		return -1;
-	if (reactor_watch(endpoint->reactor, &arrival->event, fd, EV_READ | EV_PERSIST, arrival_ready,
-			  arrival)
+	if (reactor_watch(endpoint->reactor, &arrival->event, fd, EV_READ | EV_PERSIST,
+			  arrival_ready, arrival)
 	    != 0) {
 		free(arrival);
 		errno = ENOMEM;

@@ -13,15 +13,15 @@ struct proxy_header;
 enum { ARRIVAL_TIMEOUT_MS = 5000 };
 
 /*
- * An arrival ends: the descriptor is given back, with the header, or with a refusal (else REASON_COUNT)
- * and perhaps header->wrong, which says more.
+ * An arrival ends: the descriptor is given back, with the header, or with a refusal (else
+ * REASON_COUNT) and perhaps header->wrong, which says more.
  */
 typedef void arrival_ended_fn(struct endpoint *endpoint, int fd, const union peer_address *peer,
 			      enum reason refusal, const struct proxy_header *header);
 
 /*
- * Takes a connected socket over until its header has come; in the endpoint's thread, as the next. ended
- * is called once: within this call if the header is there already, else from the loop.
+ * Takes a connected socket over until its header has come; in the endpoint's thread, as the next.
+ * ended is called once: within this call if the header is there already, else from the loop.
  */
 void arrival_begin(struct endpoint *endpoint, int fd, const union peer_address *peer,
 		   arrival_ended_fn *ended);

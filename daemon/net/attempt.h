@@ -28,7 +28,9 @@ enum attempt attempt_again(const struct sockaddr_any *address, int fd);
 /* Ends one that has waited: it is connected or has failed. The socket stays the caller's. */
 enum attempt attempt_finish(const struct sockaddr_any *address, int fd);
 
-/* What an error says of the other end: 1 nothing, 2 that it is silent, 3 that it refuses. 0: none. */
+/*
+ * What an error says of the other end: 1 nothing, 2 that it is silent, 3 that it refuses. 0: none.
+ */
 unsigned attempt_error_weight(int error);
 
 /* Whether an error is that we lack what an attempt takes, to whichever address. */

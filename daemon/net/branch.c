@@ -1,4 +1,5 @@
-/* branch.c - what an acceptor has on one reactor: makes transports of the connections it is given. */
+/* branch.c - what an acceptor has on one reactor: makes transports of the connections it is
+ * given. */
 #include "net/branch.h"
 
 #include <stdio.h>
@@ -145,14 +146,17 @@ branch_admit(struct branch *branch, const union peer_address *peer)
 	return prefix_list_has(proxies, peer) ? REASON_COUNT : REASON_DENIED;
 }
 
-/* Makes a transport of a connection that is checked and counted. local: see transport_new_carried. */
+/*
+ * Makes a transport of a connection that is checked and counted. local: see transport_new_carried.
+ */
 static void
 branch_connect(struct branch *branch, int fd, const union peer_address *peer,
 	       const union peer_address *local)
 {
 	struct endpoint *endpoint = &branch->endpoint;
 
-	if (transport_new_carried(endpoint, factory_protocol(endpoint->factory), fd, peer, local) != NULL)
+	if (transport_new_carried(endpoint, factory_protocol(endpoint->factory), fd, peer, local)
+	    != NULL)
 		return;
 	endpoint->counters->accepted++;
 	endpoint->counters->closed[REASON_NO_RESOURCES]++;

@@ -9,14 +9,16 @@ struct datagram;
 struct factory;
 union peer_address;
 
-/* The longest payload: 65,507 over IPv4, 65,527 over IPv6; unix datagrams are taken up to this too. */
+/*
+ * The longest payload: 65,507 over IPv4, 65,527 over IPv6; unix datagrams are taken up to this too.
+ */
 enum { DATAGRAM_MAX = 65527 };
 
 /*
- * Answers the sender, at most once a datagram. Whether an answer may go out is decided here, for every
- * protocol: never to a port below 1024, to one of our own addresses or to a multicast, broadcast or
- * unspecified one; not over udp_reply_rate; not longer than datagram_reply_max. What may not go out is
- * counted and dropped. bytes may be the received bytes; anything else is copied.
+ * Answers the sender, at most once a datagram. Whether an answer may go out is decided here, for
+ * every protocol: never to a port below 1024, to one of our own addresses or to a multicast,
+ * broadcast or unspecified one; not over udp_reply_rate; not longer than datagram_reply_max. What
+ * may not go out is counted and dropped. bytes may be the received bytes; anything else is copied.
  */
 void datagram_reply(struct datagram *datagram, const void *bytes, size_t length);
 

@@ -19,12 +19,13 @@ struct datagram_dial_calls {
 };
 
 /*
- * Connects a socket from the source, which may be NULL or of family 0 for any, and sends one datagram.
- * In the reactor's thread, as all here; calls live as long as it. NULL with errno.
+ * Connects a socket from the source, which may be NULL or of family 0 for any, and sends one
+ * datagram. In the reactor's thread, as all here; calls live as long as it. NULL with errno.
  */
 struct datagram_dial *datagram_dial_new(struct reactor *reactor, const struct sockaddr_any *to,
 					const union peer_address *source, const void *bytes,
-					size_t length, const struct datagram_dial_calls *calls, void *arg);
+					size_t length, const struct datagram_dial_calls *calls,
+					void *arg);
 
 /* Neither is called any more. NULL is fine. */
 void datagram_dial_free(struct datagram_dial *dial);

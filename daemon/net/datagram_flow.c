@@ -309,7 +309,9 @@ flow_open(struct datagram_flows *flows, const struct datagram *datagram, const u
 	enum datagram_drop barred = reply_rules_source(&port->rules, &datagram->source);
 	struct datagram_flow *flow;
 
-	/* Nobody can have sent that. From a low port, or a nameless unix socket, one way will do. */
+	/*
+	 * Nobody can have sent that. From a low port, or a nameless unix socket, one way will do.
+	 */
 	if (barred == DROP_OWN
 	    || (barred == DROP_SOURCE && datagram->source.peer.sa.sa_family != AF_UNSPEC)) {
 		counters->datagrams_dropped[barred]++;

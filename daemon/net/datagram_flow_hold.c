@@ -100,7 +100,10 @@ queue_drop(struct datagram_flow *flow, struct held_queue *queue)
 		flow_count_drops(flow, DROP_SEND, 1);
 }
 
-/* Sends what the socket takes, counted when it goes to the client: 0, EAGAIN when some has to wait on, or the errno of a refusal. */
+/*
+ * Sends what the socket takes, counted when it goes to the client: 0, EAGAIN when some has to wait
+ * on, or the errno of a refusal.
+ */
 static int
 queue_send(struct datagram_flow *flow, struct held_queue *queue, const struct datagram_way *way,
 	   bool counted)

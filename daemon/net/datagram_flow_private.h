@@ -43,7 +43,8 @@ struct datagram_flow {
 	uint16_t segment_max, answer_segment_max;	/* of datagram_run.h */
 	uint32_t own_changes;		/* of the port, when barred was found out */
 	uint8_t control_length;
-	uint8_t barred;			/* enum datagram_drop: why it is not answered, or DROP_COUNT */
+	/* enum datagram_drop: why it is not answered, or DROP_COUNT */
+	uint8_t barred;
 	uint8_t unsent;			/* enum datagram_drop: why it could not be connected */
 	bool loopback, amplify;
 	bool connected;

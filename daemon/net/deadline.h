@@ -1,4 +1,5 @@
-/* deadline.h - a moment at which a reactor calls back: what a protocol, too, may have of a reactor. */
+/* deadline.h - a moment at which a reactor calls back: what a protocol, too, may have of a
+ * reactor. */
 #ifndef TWINED_NET_DEADLINE_H
 #define TWINED_NET_DEADLINE_H
 
@@ -19,8 +20,8 @@ struct deadline {
 };
 
 /*
- * Fires once, at the time or up to a tick (32 ms) and a turn later; setting one that is set moves it. Both
- * in the reactor's thread.
+ * Fires once, at the time or up to a tick (32 ms) and a turn later; setting one that is set moves
+ * it. Both in the reactor's thread.
  */
 void reactor_set_deadline(struct reactor *reactor, struct deadline *deadline, uint64_t at_ms);
 

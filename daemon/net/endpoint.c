@@ -1,4 +1,5 @@
-/* endpoint.c - what all connections of one listener (or connector) on one reactor have in common. */
+/* endpoint.c - what all connections of one listener (or connector) on one reactor have in
+ * common. */
 #include "net/endpoint.h"
 
 #include "net/arrival.h"
@@ -25,7 +26,10 @@ endpoint_leave(struct endpoint *endpoint)
 		endpoint->next->link = endpoint->link;
 }
 
-/* Calls fn for every transport. The lists stay as they are: what is closed goes at the end of the turn. */
+/*
+ * Calls fn for every transport. The lists stay as they are: what is closed goes at the end of the
+ * turn.
+ */
 static void
 each_transport(struct reactor *reactor, void (*fn)(struct transport *transport))
 {

@@ -1,4 +1,5 @@
-/* endpoint.h - what all connections of one listener (or connector) on one reactor have in common. */
+/* endpoint.h - what all connections of one listener (or connector) on one reactor have in
+ * common. */
 #ifndef TWINED_NET_ENDPOINT_H
 #define TWINED_NET_ENDPOINT_H
 
@@ -24,9 +25,11 @@ struct endpoint {
 	bool dialled;			/* its transports are a connector's, which tells of them */
 	bool pumped;			/* what the other end of its transports has read may be on its way yet */
 	int64_t idle_timeout_ms, write_timeout_ms, linger_timeout_ms;	/* 0: off */
-	const struct socket_options *socket;	/* for sockets that are dialled; NULL: the system's */
+	/* for sockets that are dialled; NULL: the system's */
+	const struct socket_options *socket;
 	struct counters *counters;
-	struct transport *transports;	/* all of them, those accepted and those dialled on behalf of them */
+	/* all of them, those accepted and those dialled on behalf of them */
+	struct transport *transports;
 	struct arrival *arrivals;	/* accepted ones that still owe their PROXY header */
 	/* An accepted transport has gone (after its connection_lost); may be NULL. */
 	void (*transport_gone)(struct endpoint *endpoint, const struct transport *transport);

@@ -52,7 +52,8 @@ factory_ref(struct factory *factory)
 void
 factory_unref(struct factory *factory)
 {
-	if (factory == NULL || atomic_fetch_sub_explicit(&factory->refs, 1, memory_order_acq_rel) != 1)
+	if (factory == NULL
+	    || atomic_fetch_sub_explicit(&factory->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	if (factory->protocol->factory_lost != NULL)
 		factory->protocol->factory_lost(factory);

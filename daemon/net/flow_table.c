@@ -8,7 +8,8 @@
 void
 flow_table_init(struct flow_table *table, size_t most)
 {
-	*table = (struct flow_table){ .key = siphash_key_random(), .bucket_count = 1, .most = most };
+	*table =
+		(struct flow_table){ .key = siphash_key_random(), .bucket_count = 1, .most = most };
 	while (table->bucket_count < most)
 		table->bucket_count *= 2;
 }

@@ -1,4 +1,5 @@
-/* limits.c - how many connections a listener may have, from whom, how fast; shared by its reactors. */
+/* limits.c - how many connections a listener may have, from whom, how fast; shared by its
+ * reactors. */
 #include "net/limits.h"
 
 #include <pthread.h>
@@ -101,7 +102,8 @@ limits_ref(struct limits *limits)
 void
 limits_unref(struct limits *limits)
 {
-	if (limits == NULL || atomic_fetch_sub_explicit(&limits->refs, 1, memory_order_acq_rel) != 1)
+	if (limits == NULL
+	    || atomic_fetch_sub_explicit(&limits->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	for (unsigned i = 0; limits->peers != NULL && i < PEER_BUCKETS; i++) {
 		while (limits->peers[i] != NULL) {
@@ -135,7 +137,8 @@ limits_set(struct limits *limits, const struct listener_settings *settings)
 static bool
 take(_Atomic int64_t *taken, int64_t amount, int64_t most)
 {
-	if (atomic_fetch_add_explicit(taken, amount, memory_order_relaxed) + amount <= most || most == 0)
+	if (atomic_fetch_add_explicit(taken, amount, memory_order_relaxed) + amount <= most
+	    || most == 0)
 		return true;
 	atomic_fetch_sub_explicit(taken, amount, memory_order_relaxed);
 	return false;

@@ -49,7 +49,8 @@ listener_new(const struct listener_settings *settings, struct factory *factory,
 	listener->factory = factory;
 	listener->limits = predecessor != NULL ? limits_ref(predecessor->limits)
 					       : limits_new(settings, budget, descriptors);
-	listener->tally = predecessor != NULL ? tally_ref(predecessor->tally) : tally_new(reactor_count);
+	listener->tally =
+		predecessor != NULL ? tally_ref(predecessor->tally) : tally_new(reactor_count);
 	if (listener->limits == NULL || listener->tally == NULL) {
 		listener_free(listener);
 		errno = ENOMEM;
@@ -66,12 +67,16 @@ port_find(const struct port_list *known, const char *key, size_t *from)
 		/* A port that the system has picked is found by its number too. */
 		if (!known->items[*from]->claimed && known->items[*from]->replaced_by == NULL
 		    && (strcmp(known->items[*from]->key, key) == 0
-			|| (!known->items[*from]->passed && strcmp(known->items[*from]->text, key) == 0)))
+			|| (!known->items[*from]->passed
+			    && strcmp(known->items[*from]->text, key) == 0)))
 			return known->items[(*from)++];
 	return NULL;
 }
 
-/* The port of that key that is on an interface (empty: on none), or else one that can be moved there. */
+/*
+ * The port of that key that is on an interface (empty: on none), or else one that can be moved
+ * there.
+ */
 static struct port *
 port_find_on(const struct port_list *known, const char *key, const char *interface)
 {
@@ -108,7 +113,8 @@ listener_claim(struct listener *listener, const struct port_list *known, const c
 	size_t from = 0, claimed = 0;
 
 	while ((port = port_find(known, key, &from)) != NULL) {
-		unsigned needs = address_is_datagram(port->kind) ? PROTOCOL_DATAGRAM : PROTOCOL_STREAM;
+		unsigned needs =
+			address_is_datagram(port->kind) ? PROTOCOL_DATAGRAM : PROTOCOL_STREAM;
 
 		if (!(listener_protocol(listener)->transports & needs))
 			return "the protocol does not serve the kind of socket that was passed";
@@ -118,8 +124,10 @@ listener_claim(struct listener *listener, const struct port_list *known, const c
 			return strerror(ENOMEM);
 		claimed++;
 	}
-	return claimed > 0 ? NULL
-			   : "no socket with this FileDescriptorName= was passed, or another listener has it";
+	return claimed > 0
+		       ? NULL
+		       : "no socket with this FileDescriptorName= was passed, or another listener "
+			 "has it";
 }
 
 /* Binds one socket address, or takes it from the known. NULL, or a sentence. */
@@ -135,8 +143,8 @@ listener_bind_one(struct listener *listener, const struct port_list *known,
 
 	address_format(address->kind, &found->u.sa, found->length, text);
 	/* A port number that the system picks is the listener's own, once it is picked. */
-	snprintf(key, sizeof key, "%s%s%s%s", any_port ? listener_name(listener) : "", any_port ? " " : "",
-		 text, any ? " any" : "");
+	snprintf(key, sizeof key, "%s%s%s%s", any_port ? listener_name(listener) : "",
+		 any_port ? " " : "", text, any ? " any" : "");
 	port = port_find_on(known, key, port_interface(address->kind, listener->settings));
 	if (port != NULL) {
 		error = port_may_apply(port, listener->settings);
@@ -184,7 +192,10 @@ finding_keep(void *arg, const char *key, const char *sentence)
 		snprintf(finding->text, finding->size, "%s", sentence);
 }
 
-/* Now that it is known for what passed sockets are, asks the protocol again: 0, or -1 and a sentence. */
+/*
+ * Now that it is known for what passed sockets are, asks the protocol again: 0, or -1 and a
+ * sentence.
+ */
 static int
 listener_check_passed(const struct listener *listener, char *error, size_t size)
 {
@@ -233,9 +244,9 @@ intake_make(struct listener *listener, struct intake *intake, struct port *port,
 	    struct reactor *const *reactors, size_t reactor_count)
 {
 	if (address_is_datagram(port->kind))
-		intake->datagram_port = datagram_port_new(port, listener->settings, listener->factory,
-							  listener->limits, listener->tally,
-							  reactors[0]);
+		intake->datagram_port =
+			datagram_port_new(port, listener->settings, listener->factory,
+					  listener->limits, listener->tally, reactors[0]);
 	else
 		intake->acceptor = acceptor_new(port, listener->settings, listener->factory,
 						listener->limits, listener->tally, reactors,
@@ -364,7 +375,8 @@ listener_ports(const struct listener *listener)
 }
 
 void
-listener_report(const struct listener *listener, void (*line)(void *arg, const char *text), void *arg)
+listener_report(const struct listener *listener, void (*line)(void *arg, const char *text),
+		void *arg)
 {
 	const struct protocol *protocol = listener_protocol(listener);
 

@@ -1,4 +1,5 @@
-/* listener.h - binds addresses to a factory: accepts connections, takes datagrams, within limits. */
+/* listener.h - binds addresses to a factory: accepts connections, takes datagrams, within
+ * limits. */
 #ifndef TWINED_NET_LISTENER_H
 #define TWINED_NET_LISTENER_H
 
@@ -55,9 +56,9 @@ struct port_list {
 struct listener;
 
 /*
- * Makes a listener that is not bound yet; it takes over the reference to factory (also on failure), and
- * the settings live as long as that. predecessor, which may be NULL, is the listener of that name that
- * it is to replace: limits and counters go on from there. NULL with errno.
+ * Makes a listener that is not bound yet; it takes over the reference to factory (also on failure),
+ * and the settings live as long as that. predecessor, which may be NULL, is the listener of that
+ * name that it is to replace: limits and counters go on from there. NULL with errno.
  */
 struct listener *listener_new(const struct listener_settings *settings, struct factory *factory,
 			      const struct listener *predecessor, struct connection_budget *budget,
@@ -65,22 +66,27 @@ struct listener *listener_new(const struct listener_settings *settings, struct f
 
 /*
  * Binds every address, or takes the port from those known that is not claimed: running already, or
- * passed. Nothing listens to it yet. Returns 0, or -1 and a sentence "tcp://127.0.0.1:80: bind: Permission denied" in error.
+ * passed. Nothing listens to it yet. Returns 0, or -1 and a sentence "tcp://127.0.0.1:80: bind:
+ * Permission denied" in error.
  */
-int listener_bind(struct listener *listener, const struct port_list *known, char *error, size_t size);
-
-/* Makes all that listener_open needs, so that nothing is left that can fail: 0, or -1 with errno. */
-int listener_prepare(struct listener *listener, struct reactor *const *reactors, size_t reactor_count);
+int listener_bind(struct listener *listener, const struct port_list *known, char *error,
+		  size_t size);
 
 /*
- * Starts to accept and to read; own are the daemon's own datagram addresses. The predecessor must be
- * closed before.
+ * Makes all that listener_open needs, so that nothing is left that can fail: 0, or -1 with errno.
+ */
+int listener_prepare(struct listener *listener, struct reactor *const *reactors,
+		     size_t reactor_count);
+
+/*
+ * Starts to accept and to read; own are the daemon's own datagram addresses. The predecessor must
+ * be closed before.
  */
 void listener_open(struct listener *listener, struct own_addresses *own, struct resolver *resolver);
 
 /*
- * If a port of it, which is open, has replaced that one: takes what waits there to be accepted, and gives
- * it up. Whether it has.
+ * If a port of it, which is open, has replaced that one: takes what waits there to be accepted, and
+ * gives it up. Whether it has.
  */
 bool listener_take_over(const struct listener *listener, struct port *port);
 
@@ -98,7 +104,8 @@ struct factory *listener_factory(const struct listener *listener);
 const struct port_list *listener_ports(const struct listener *listener);
 
 /* Has its protocol tell how it is doing, in lines for the log. */
-void listener_report(const struct listener *listener, void (*line)(void *arg, const char *text), void *arg);
+void listener_report(const struct listener *listener, void (*line)(void *arg, const char *text),
+		     void *arg);
 
 /* Adds what it has counted on a reactor; in that reactor's thread. */
 void listener_count(const struct listener *listener, unsigned reactor, struct counters *sum);

@@ -40,8 +40,8 @@ network_hash(const struct network *network)
 		if (getrandom(&drawn, sizeof drawn, GRND_NONBLOCK) != sizeof drawn)
 			drawn = (uint64_t)(uintptr_t)&key;
 		drawn |= 1;
-		key = __atomic_compare_exchange_n(&shared_key, &none, drawn, false, __ATOMIC_RELAXED,
-						  __ATOMIC_RELAXED)
+		key = __atomic_compare_exchange_n(&shared_key, &none, drawn, false,
+						  __ATOMIC_RELAXED, __ATOMIC_RELAXED)
 			      ? drawn
 			      : none;
 	}

@@ -8,7 +8,9 @@
 #include "base/option.h"
 #include "net/address.h"
 
-/* An IPv4 address or the first 64 bits of an IPv6 address; IPv4 is told apart by its mapped prefix. */
+/*
+ * An IPv4 address or the first 64 bits of an IPv6 address; IPv4 is told apart by its mapped prefix.
+ */
 struct network {
 	uint64_t bits;
 };

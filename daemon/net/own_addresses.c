@@ -1,4 +1,5 @@
-/* own_addresses.c - every datagram address the daemon is bound to, so that it never answers itself. */
+/* own_addresses.c - every datagram address the daemon is bound to, so that it never answers
+ * itself. */
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +10,8 @@
 
 struct own_addresses {
 	atomic_uint refs;
-	uint8_t ports[65536 / 8];	/* a bit for every UDP port number that is ours: most have none */
+	/* a bit for every UDP port number that is ours: most have none */
+	uint8_t ports[65536 / 8];
 	bool any_unix;
 	size_t count;
 	struct sockaddr_any addresses[];
@@ -46,7 +48,8 @@ unmapped(const struct sockaddr_any *address)
 {
 	struct sockaddr_any plain = *address;
 
-	if (address->u.sa.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&address->u.in6.sin6_addr)) {
+	if (address->u.sa.sa_family == AF_INET6
+	    && IN6_IS_ADDR_V4MAPPED(&address->u.in6.sin6_addr)) {
 		union peer_address peer = { .in6 = address->u.in6 };
 
 		address_unmap(&peer);
@@ -103,13 +106,15 @@ static bool
 takes_every_address(const struct sockaddr_any *bound, const struct sockaddr_any *source)
 {
 	if (bound->u.sa.sa_family == AF_INET)
-		return source->u.sa.sa_family == AF_INET && bound->u.in.sin_addr.s_addr == INADDR_ANY;
-	return bound->u.sa.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&bound->u.in6.sin6_addr);
+		return source->u.sa.sa_family == AF_INET
+		       && bound->u.in.sin_addr.s_addr == INADDR_ANY;
+	return bound->u.sa.sa_family == AF_INET6
+	       && IN6_IS_ADDR_UNSPECIFIED(&bound->u.in6.sin6_addr);
 }
 
 /*
- * Whether an IP address is this machine's: then, and only then, a socket can be bound to it (ip(7)). A
- * list of the interfaces' addresses would grow old, and cost the sandbox AF_NETLINK.
+ * Whether an IP address is this machine's: then, and only then, a socket can be bound to it
+ * (ip(7)). A list of the interfaces' addresses would grow old, and cost the sandbox AF_NETLINK.
  */
 static bool
 is_local(const struct sockaddr_any *address)

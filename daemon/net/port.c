@@ -1,4 +1,5 @@
-/* port.c - a bound socket: opened or passed to us, kept over reloads, its unix path removed with it. */
+/* port.c - a bound socket: opened or passed to us, kept over reloads, its unix path removed with
+ * it. */
 #include "net/port.h"
 
 #include <errno.h>
@@ -31,7 +32,10 @@ unix_path(const struct sockaddr_any *address)
 	return address->u.un.sun_path;
 }
 
-/* Whether somebody answers at a unix socket: a sentence if so (or if that cannot be known), else NULL. */
+/*
+ * Whether somebody answers at a unix socket: a sentence if so (or if that cannot be known), else
+ * NULL.
+ */
 static const char *
 unix_live(const struct sockaddr_any *address, int type)
 {
@@ -146,7 +150,8 @@ path_open(const struct port *port)
 	fd = open(unix_path(&port->bound), O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return -1;
-	if (fstat(fd, &status) == 0 && status.st_dev == port->device && status.st_ino == port->inode)
+	if (fstat(fd, &status) == 0 && status.st_dev == port->device
+	    && status.st_ino == port->inode)
 		return fd;
 	close(fd);
 	return -1;
@@ -157,7 +162,8 @@ static const char *
 path_apply(struct port *port, const struct listener_settings *settings)
 {
 	uid_t uid = settings->socket_user == OPTION_AUTO ? (uid_t)-1 : (uid_t)settings->socket_user;
-	gid_t gid = settings->socket_group == OPTION_AUTO ? (gid_t)-1 : (gid_t)settings->socket_group;
+	gid_t gid =
+		settings->socket_group == OPTION_AUTO ? (gid_t)-1 : (gid_t)settings->socket_group;
 	const char *error = NULL;
 	char itself[40];
 	int fd = path_open(port);
@@ -185,7 +191,8 @@ port_interface(enum address_kind kind, const struct listener_settings *settings)
 {
 	const char *interface = settings->socket.bind_device;
 
-	return interface == NULL || kind == ADDRESS_UNIX || kind == ADDRESS_UNIXGRAM ? "" : interface;
+	return interface == NULL || kind == ADDRESS_UNIX || kind == ADDRESS_UNIXGRAM ? ""
+										     : interface;
 }
 
 /* A passed socket is on the interface that its unit says. */
@@ -216,7 +223,8 @@ port_may_apply(const struct port *port, const struct listener_settings *settings
 	/* To set it again takes the privilege that to set another one takes. */
 	if (length > 0
 	    && setsockopt(port->fd, SOL_SOCKET, SO_BINDTODEVICE, port->interface, length) < 0)
-		return "bind_device: a bound socket leaves its interface only with CAP_NET_RAW: restart, or use "
+		return "bind_device: a bound socket leaves its interface only with CAP_NET_RAW: "
+		       "restart, or use "
 		       "another address";
 	return NULL;
 }
@@ -339,8 +347,12 @@ port_adopt(int fd, const char *key, struct port **result)
 		return "the passed socket is neither a TCP, a UDP nor a unix socket";
 	kind = domain == AF_UNIX ? (type == SOCK_STREAM ? ADDRESS_UNIX : ADDRESS_UNIXGRAM)
 				 : (type == SOCK_STREAM ? ADDRESS_TCP : ADDRESS_UDP);
-	/* systemd passes the socket of a unit that was started before as it was then: set both again. */
-	if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+	/*
+	 * systemd passes the socket of a unit that was started before as it was then: set both
+	 * again.
+	 */
+	if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0
+	    || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
 		return failure("fcntl", errno);
 	port = port_new(kind, key);
 	if (port == NULL)

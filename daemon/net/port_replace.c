@@ -1,4 +1,5 @@
-/* port_replace.c - sockets that are in the way of one to be bound, and go only when that is to run. */
+/* port_replace.c - sockets that are in the way of one to be bound, and go only when that is to
+ * run. */
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <stdlib.h>
@@ -10,9 +11,10 @@
 #include "net/port.h"
 
 /*
- * Every socket of a reload is bound before anything changes. One may be wanted where another one of ours
- * still is, under an address that overlaps: both have SO_REUSEPORT for the bind(2), and of a stream for
- * the listen(2), too. That waits until the reload is known to succeed: connections would come to it.
+ * Every socket of a reload is bound before anything changes. One may be wanted where another one of
+ * ours still is, under an address that overlaps: both have SO_REUSEPORT for the bind(2), and of a
+ * stream for the listen(2), too. That waits until the reload is known to succeed: connections would
+ * come to it.
  */
 
 static bool
@@ -23,7 +25,9 @@ is_wild(const struct sockaddr_any *address)
 	return IN6_IS_ADDR_UNSPECIFIED(&address->u.in6.sin6_addr);
 }
 
-/* Whether the addresses overlap, as bind(2) has it; any: an IPv6 one that is wild is for IPv4, too. */
+/*
+ * Whether the addresses overlap, as bind(2) has it; any: an IPv6 one that is wild is for IPv4, too.
+ */
 static bool
 overlaps(const struct sockaddr_any *a, bool a_any, const struct sockaddr_any *b, bool b_any)
 {

@@ -154,13 +154,15 @@ base_new(enum reactor_backend backend)
 	event_set_log_callback(log_libevent);
 	if (config == NULL)
 		return NULL;
-	for (unsigned i = REACTOR_EPOLL; backend != REACTOR_AUTO && reactor_backend_names[i] != NULL; i++)
+	for (unsigned i = REACTOR_EPOLL;
+	     backend != REACTOR_AUTO && reactor_backend_names[i] != NULL; i++)
 		if (i != backend)
 			event_config_avoid_method(config, reactor_backend_names[i]);
 	/*
-	 * Each base is touched by its own thread only: no locks. No change list of epoll's either, although
-	 * it would fold two changes of interest into one: it tells epoll of a descriptor that is not watched
-	 * any more when that is closed already, and its number another thread's.
+	 * Each base is touched by its own thread only: no locks. No change list of epoll's either,
+	 * although it would fold two changes of interest into one: it tells epoll of a descriptor
+	 * that is not watched any more when that is closed already, and its number another
+	 * thread's.
 	 */
 	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_IGNORE_ENV);
 	base = event_base_new_with_config(config);
@@ -235,7 +237,8 @@ reactor_run(struct reactor *reactor)
 		int waits = reactor->deferred.first == NULL ? 0 : EVLOOP_NONBLOCK;
 
 		/* To wait can fail for want of memory: that passes, and must not end the thread. */
-		if (event_base_loop(reactor->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY | waits) < 0) {
+		if (event_base_loop(reactor->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY | waits)
+		    < 0) {
 			if (reactor_now_ms() - said_ms >= 1000) {
 				said_ms = reactor_now_ms();
 				log_error("reactor %u: waiting for events: %s", reactor->index,
@@ -363,8 +366,8 @@ reactor_attach(struct reactor *reactor, void *attachment, void (*release)(void *
 }
 
 int
-reactor_watch(struct reactor *reactor, struct event *event, int fd, short what, event_callback_fn fn,
-	      void *arg)
+reactor_watch(struct reactor *reactor, struct event *event, int fd, short what,
+	      event_callback_fn fn, void *arg)
 {
 	if (event_assign(event, reactor->base, fd, what, fn, arg) != 0)
 		return -1;

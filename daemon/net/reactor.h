@@ -48,8 +48,8 @@ unsigned reactor_index(const struct reactor *reactor);
 const char *reactor_library_version(void);
 
 /*
- * Has fn(arg) called in the reactor's thread, in the order of the calls. The only way across threads.
- * Returns 0, or -1 with ENOMEM.
+ * Has fn(arg) called in the reactor's thread, in the order of the calls. The only way across
+ * threads. Returns 0, or -1 with ENOMEM.
  */
 int reactor_call(struct reactor *reactor, void (*fn)(void *arg), void *arg);
 
@@ -57,12 +57,14 @@ int reactor_call(struct reactor *reactor, void (*fn)(void *arg), void *arg);
 void reactor_call_embedded(struct reactor *reactor, struct call *call);
 
 /*
- * As reactor_call, and waits until fn has returned. For the control thread only, so that no two threads
- * wait for each other; called directly when the reactor has no running thread.
+ * As reactor_call, and waits until fn has returned. For the control thread only, so that no two
+ * threads wait for each other; called directly when the reactor has no running thread.
  */
 void reactor_call_wait(struct reactor *reactor, void (*fn)(void *arg), void *arg);
 
-/* A buffer of REACTOR_SCRATCH_SIZE bytes, page-aligned, that a callback may use until it returns. */
+/*
+ * A buffer of REACTOR_SCRATCH_SIZE bytes, page-aligned, that a callback may use until it returns.
+ */
 uint8_t *reactor_scratch(struct reactor *reactor);
 
 /* What its transports send at the end of a turn. */
@@ -74,7 +76,10 @@ struct pipe_pool *reactor_pipes(struct reactor *reactor);
 /* The head of the list of its endpoints, which endpoint.c keeps. */
 struct endpoint **reactor_endpoints(struct reactor *reactor);
 
-/* One thing kept with the reactor and freed with it, for the module that puts it there; NULL at first. */
+/*
+ * One thing kept with the reactor and freed with it, for the module that puts it there; NULL at
+ * first.
+ */
 void *reactor_attachment(const struct reactor *reactor);
 void reactor_attach(struct reactor *reactor, void *attachment, void (*release)(void *attachment));
 
@@ -89,7 +94,10 @@ int reactor_watch(struct reactor *reactor, struct event *event, int fd, short wh
 		  event_callback_fn fn, void *arg);
 void reactor_unwatch(struct event *event);
 
-/* Something to be done at the end of this turn, out of every callback. Embedded; queued once at a time. */
+/*
+ * Something to be done at the end of this turn, out of every callback. Embedded; queued once at a
+ * time.
+ */
 struct deferred {
 	struct deferred *next;
 	void (*fn)(struct deferred *deferred);

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 
 /*
- * A network has its bucket in one set of WAYS. A new one takes over the bucket that is fullest, with
- * what is missing in it: a full bucket is as good as none, and no crowd of made-up sources can give
- * anybody a fresh burst.
+ * A network has its bucket in one set of WAYS. A new one takes over the bucket that is fullest,
+ * with what is missing in it: a full bucket is as good as none, and no crowd of made-up sources can
+ * give anybody a fresh burst.
  */
 enum { SETS = 4096, WAYS = 4 };
 

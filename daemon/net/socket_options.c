@@ -125,8 +125,8 @@ socket_options_set_udp(int fd, const struct socket_options *options, int family)
 }
 
 const char *
-socket_options_apply(int fd, enum address_kind kind, int family, const struct socket_options *options,
-		     struct socket_history *history)
+socket_options_apply(int fd, enum address_kind kind, int family,
+		     const struct socket_options *options, struct socket_history *history)
 {
 	int values[SOCKET_OPTION_COUNT];
 	unsigned bits = values_of(options, values) & bits_of(family, !address_is_datagram(kind));

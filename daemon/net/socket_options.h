@@ -18,15 +18,16 @@ struct socket_options {
 };
 
 /*
- * All return NULL, or a sentence such as "keepalive_count: Invalid argument", valid until the thread's
- * next call; what could be set is set. Unix sockets have none of these options.
+ * All return NULL, or a sentence such as "keepalive_count: Invalid argument", valid until the
+ * thread's next call; what could be set is set. Unix sockets have none of these options.
  */
 
 /*
- * For a TCP socket that is about to be connected to a peer: no delay, keep-alive, user time-out, DSCP. A
- * peer on a loopback address cannot vanish without a word and is sent no keep-alive.
+ * For a TCP socket that is about to be connected to a peer: no delay, keep-alive, user time-out,
+ * DSCP. A peer on a loopback address cannot vanish without a word and is sent no keep-alive.
  */
-const char *socket_options_set(int fd, const struct socket_options *options, const struct sockaddr *peer);
+const char *socket_options_set(int fd, const struct socket_options *options,
+			       const struct sockaddr *peer);
 
 /* For a UDP socket of a family that sends for the listener: the DSCP. */
 const char *socket_options_set_udp(int fd, const struct socket_options *options, int family);
@@ -40,10 +41,11 @@ struct socket_history {
 };
 
 /*
- * For a bound socket of a kind and family, again and again: accepted sockets inherit what is set. What the
- * options do not say any more becomes what it was before it was first told.
+ * For a bound socket of a kind and family, again and again: accepted sockets inherit what is set.
+ * What the options do not say any more becomes what it was before it was first told.
  */
 const char *socket_options_apply(int fd, enum address_kind kind, int family,
-				 const struct socket_options *options, struct socket_history *history);
+				 const struct socket_options *options,
+				 struct socket_history *history);
 
 #endif

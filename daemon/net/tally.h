@@ -15,7 +15,8 @@ enum datagram_drop {
 	DROP_LONG,		/* longer than udp_amplify allows */
 	DROP_DENIED,		/* by allow, deny */
 	DROP_SEND,		/* the system did not take it */
-	DROP_TOO_LARGE,		/* larger than we take, or than the socket takes that it was to go to */
+	/* larger than we take, or than the socket takes that it was to go to */
+	DROP_TOO_LARGE,
 	DROP_NO_UPSTREAM,	/* nowhere to send it */
 	DROP_FULL,		/* no place for its flow */
 	DROP_COUNT

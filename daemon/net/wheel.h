@@ -11,7 +11,8 @@
  *           |    |    |         |             |
  *          list list list      list          list           of struct wheel_timer
  *
- * A deadline further off than the wheel is long waits in the last slot and is looked at again there.
+ * A deadline further off than the wheel is long waits in the last slot and is looked at again
+ * there.
  */
 enum { WHEEL_TICK_MS = 32, WHEEL_SLOTS = 1024 };
 
@@ -48,7 +49,10 @@ void wheel_unset(struct wheel *wheel, struct wheel_timer *timer);
 /* Takes one timer out whose deadline has come, NULL when there is none (yet). */
 struct wheel_timer *wheel_due(struct wheel *wheel, uint64_t now_ms);
 
-/* How long until wheel_due is worth asking, in ms; -1 when no timer is set. Never later than needed. */
+/*
+ * How long until wheel_due is worth asking, in ms; -1 when no timer is set. Never later than
+ * needed.
+ */
 int64_t wheel_wait_ms(const struct wheel *wheel, uint64_t now_ms);
 
 #endif

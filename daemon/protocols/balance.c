@@ -128,7 +128,8 @@ minus_log_of_rest(double part)
 
 	for (; part > 0.5; part = 2 * part - 1)
 		sum += 0.69314718055994531;
-	z = power = series = part / (2 - part);		/* the logarithm is 2 artanh z, and z <= 1/3 */
+	/* the logarithm is 2 artanh z, and z <= 1/3 */
+	z = power = series = part / (2 - part);
 	for (int i = 3; i < 21; i += 2) {
 		power *= z * z;
 		series += power / i;

@@ -57,12 +57,13 @@ chargen_send(struct transport *transport)
 	}
 	size_t taken = transport_offer(transport, pieces, PIECES);
 	chargen->offset = (uint32_t)((chargen->offset + taken) % PATTERN);
-	transport_want_drained(transport);	/* also when all was taken: go on in the next turn */
+	/* also when all was taken: go on in the next turn */
+	transport_want_drained(transport);
 }
 
 /*
- * The peer's end of stream ends nothing: RFC 864 sends until the connection is closed. A peer that has
- * gone answers with a reset, and write_timeout ends one that does not read.
+ * The peer's end of stream ends nothing: RFC 864 sends until the connection is closed. A peer that
+ * has gone answers with a reset, and write_timeout ends one that does not read.
  */
 static void
 chargen_read_ended(struct transport *transport)

@@ -25,17 +25,18 @@ struct daytime_settings {
 static const struct option daytime_options[] = {
 	{ "format", OPTION_STRING, 0, offsetof(struct daytime_settings, format), 1, TEXT_MAX, NULL,
 	  "%a, %d %b %Y %H:%M:%S %z", "the line, in the conversions of strftime(3)" },
-	{ "timezone", OPTION_STRING, 0, offsetof(struct daytime_settings, timezone), 1, 100, NULL, "UTC",
-	  "the place whose time it is, such as Europe/Berlin" },
+	{ "timezone", OPTION_STRING, 0, offsetof(struct daytime_settings, timezone), 1, 100, NULL,
+	  "UTC", "the place whose time it is, such as Europe/Berlin" },
 	{ 0 },
 };
 
 /*
- * Writes the line with CR LF and a NUL behind; returns its length without that, 0 when it is too long.
- * %s is ours: strftime(3) would compute it by the process's own zone.
+ * Writes the line with CR LF and a NUL behind; returns its length without that, 0 when it is too
+ * long. %s is ours: strftime(3) would compute it by the process's own zone.
  */
 static size_t
-line_format(const char *format, time_t now, const struct tm *local, char line[static LINE_MAX_LENGTH])
+line_format(const char *format, time_t now, const struct tm *local,
+	    char line[static LINE_MAX_LENGTH])
 {
 	char expanded[TEXT_MAX * 12], *to = expanded;
 	for (const char *at = format; *at != '\0'; at++) {
@@ -96,9 +97,16 @@ format_check(const char *format, const struct zone *zone)
 	}
 	for (int month_and_day = 0; month_and_day < 12 * 7; month_and_day++) {
 		char line[LINE_MAX_LENGTH];
-		struct tm local = { .tm_year = 126, .tm_mon = month_and_day / 7, .tm_wday = month_and_day % 7,
-				    .tm_mday = 28, .tm_hour = 23, .tm_min = 59, .tm_sec = 59, .tm_yday = 364,
-				    .tm_gmtoff = -12 * 3600, .tm_zone = zone_longest_name(zone) };
+		struct tm local = { .tm_year = 126,
+				    .tm_mon = month_and_day / 7,
+				    .tm_wday = month_and_day % 7,
+				    .tm_mday = 28,
+				    .tm_hour = 23,
+				    .tm_min = 59,
+				    .tm_sec = 59,
+				    .tm_yday = 364,
+				    .tm_gmtoff = -12 * 3600,
+				    .tm_zone = zone_longest_name(zone) };
 		size_t length = line_format(format, INT32_MAX, &local, line);
 		if (length == 0)
 			return "gives a line of more than 200 characters";
@@ -167,8 +175,8 @@ daytime_datagram_received(struct datagram *datagram, const uint8_t *bytes, size_
 	(void)length;
 	char line[LINE_MAX_LENGTH];
 	datagram_reply(datagram, line,
-		       line_now(factory_shared(datagram_factory(datagram)), datagram_settings(datagram),
-				line));
+		       line_now(factory_shared(datagram_factory(datagram)),
+				datagram_settings(datagram), line));
 }
 
 /* Thrown away on a stream; over UDP long enough that a line may be answered to it. */

@@ -96,7 +96,8 @@ health_begin(struct health *health)
 }
 
 void
-health_sent(struct health *health, const struct health_rules *rules, uint32_t epoch, uint64_t now_ms)
+health_sent(struct health *health, const struct health_rules *rules, uint32_t epoch,
+	    uint64_t now_ms)
 {
 	if (!rules->silent || health->state != HEALTH_TRIAL || health->epoch != epoch)
 		return;

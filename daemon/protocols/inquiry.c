@@ -70,7 +70,8 @@ inquiry_cancel(struct inquiry *inquiry)
 static void
 inquiry_fail(struct inquiry *inquiry, int error)
 {
-	inquiry_settle(inquiry, error_is_ours(error) ? INQUIRY_VOID : INQUIRY_FAILED, strerror(error));
+	inquiry_settle(inquiry, error_is_ours(error) ? INQUIRY_VOID : INQUIRY_FAILED,
+		       strerror(error));
 }
 
 /* Tells what it has said: the part of it that was expected, and what came then. */
@@ -113,7 +114,11 @@ asked_data_received(struct transport *transport, const uint8_t *bytes, size_t le
 {
 	struct asked *asked = transport_state(transport);
 
-	if (asked->inquiry != NULL)
+	if (asked->inquiry == NULL)
+		return;
+	if (asked->inquiry->settings->check.kind == EXCHANGE_CONNECT)
+		inquiry_settle(asked->inquiry, INQUIRY_PASSED, NULL);
+	else
 		inquiry_take(asked->inquiry, bytes, length, false);
 }
 

@@ -18,7 +18,8 @@ struct transport;
 enum inquiry_outcome {
 	INQUIRY_PASSED,
 	INQUIRY_FAILED,
-	INQUIRY_VOID,		/* what it takes was missing here: that says nothing of the server */
+	/* what it takes was missing here: that says nothing of the server */
+	INQUIRY_VOID,
 };
 
 /*

@@ -27,8 +27,8 @@ struct line_text {
 };
 
 /*
- * Takes the next line out of [*at, end) and moves *at behind it. A long line is told once, and the same
- * in whatever pieces the bytes come.
+ * Takes the next line out of [*at, end) and moves *at behind it. A long line is told once, and the
+ * same in whatever pieces the bytes come.
  */
 enum line_result line_reader_next(struct line_reader *reader, size_t most, const uint8_t **at,
 				  const uint8_t *end, struct line_text *text);

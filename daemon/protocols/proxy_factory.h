@@ -6,7 +6,9 @@ struct datagram_flows;
 struct factory;
 struct upstreams;
 
-/* The shared part of the factory (factory_shared), from proxy_factory_made to proxy_factory_lost. */
+/*
+ * The shared part of the factory (factory_shared), from proxy_factory_made to proxy_factory_lost.
+ */
 struct proxy_shared {
 	struct upstreams *streams;	/* each may hold none */
 	struct upstreams *datagrams;
@@ -18,6 +20,7 @@ int proxy_factory_made(struct factory *factory);
 void proxy_factory_lost(struct factory *factory);
 void proxy_factory_started(struct factory *factory);
 void proxy_factory_stopped(struct factory *factory);
-void proxy_factory_report(struct factory *factory, void (*line)(void *arg, const char *text), void *arg);
+void proxy_factory_report(struct factory *factory, void (*line)(void *arg, const char *text),
+			  void *arg);
 
 #endif

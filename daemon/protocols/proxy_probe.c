@@ -1,4 +1,5 @@
-/* proxy_probe.c - what a client of a proxy can see of it, and what there is to say of its datagrams. */
+/* proxy_probe.c - what a client of a proxy can see of it, and what there is to say of its
+ * datagrams. */
 #include "protocols/proxy_probe.h"
 
 #include <stdio.h>
@@ -71,8 +72,9 @@ list_add(void *arg, const struct upstream_report *report)
 
 	list->any_up = list->any_up || strcmp(report->state, "up") == 0;
 	if (list->used < list->size)
-		list->used += (size_t)snprintf(list->text + list->used, list->size - list->used, "%s%s %s",
-					       list->used > 0 ? ", " : "", report->text, report->state);
+		list->used += (size_t)snprintf(list->text + list->used, list->size - list->used,
+					       "%s%s %s", list->used > 0 ? ", " : "", report->text,
+					       report->state);
 }
 
 bool

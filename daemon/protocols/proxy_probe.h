@@ -1,4 +1,5 @@
-/* proxy_probe.h - what a client of a proxy can see of it, and what there is to say of its datagrams. */
+/* proxy_probe.h - what a client of a proxy can see of it, and what there is to say of its
+ * datagrams. */
 #ifndef TWINED_PROTOCOLS_PROXY_PROBE_H
 #define TWINED_PROTOCOLS_PROXY_PROBE_H
 

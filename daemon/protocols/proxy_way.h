@@ -22,8 +22,8 @@ struct upstream;
 struct way;
 
 /*
- * An upstream has answered, and the way is gone: the transport runs the protocol given, and upstream
- * is what was picked, so that choice_end is due when the transport is lost.
+ * An upstream has answered, and the way is gone: the transport runs the protocol given, and
+ * upstream is what was picked, so that choice_end is due when the transport is lost.
  */
 typedef void way_arrived_fn(struct transport *client, struct transport *transport,
 			    struct upstream *upstream);

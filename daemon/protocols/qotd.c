@@ -18,8 +18,8 @@ struct qotd_settings {
 };
 
 static const struct option qotd_options[] = {
-	{ "quote", OPTION_STRING, 0, offsetof(struct qotd_settings, quote), 1, QUOTE_MAX - 2, NULL, NULL,
-	  "the one quotation" },
+	{ "quote", OPTION_STRING, 0, offsetof(struct qotd_settings, quote), 1, QUOTE_MAX - 2, NULL,
+	  NULL, "the one quotation" },
 	{ "file", OPTION_FILE, 0, offsetof(struct qotd_settings, file), 0, 0, NULL, NULL,
 	  "file of quotations, separated by lines of % as fortune(6) has them" },
 	{ 0 },
@@ -53,8 +53,9 @@ line_next(const char **at, const char *end, const char **line, size_t *length)
 }
 
 /*
- * Takes one quotation off [*at, end), up to the line of % that ends it. quote->length is what it would
- * need, and beyond QUOTE_MAX not all of it is in text. Lines without text around it are left out.
+ * Takes one quotation off [*at, end), up to the line of % that ends it. quote->length is what it
+ * would need, and beyond QUOTE_MAX not all of it is in text. Lines without text around it are left
+ * out.
  */
 static void
 quote_parse(const char **at, const char *end, struct quote *quote)
@@ -77,7 +78,10 @@ quote_parse(const char **at, const char *end, struct quote *quote)
 	quote->length = kept;
 }
 
-/* Calls use for every quotation of the settings; stops when it returns a sentence, and returns that. */
+/*
+ * Calls use for every quotation of the settings; stops when it returns a sentence, and returns
+ * that.
+ */
 static const char *
 quotes_each(const struct qotd_settings *settings,
 	    const char *(*use)(const struct quote *quote, size_t number, void *arg), void *arg)
@@ -196,7 +200,8 @@ quotes_pick(const struct quotes *quotes, size_t most)
 static void
 qotd_connection_made(struct transport *transport)
 {
-	const struct quote *quote = quotes_pick(factory_shared(transport_factory(transport)), QUOTE_MAX);
+	const struct quote *quote =
+		quotes_pick(factory_shared(transport_factory(transport)), QUOTE_MAX);
 	transport_write(transport, quote->text, quote->length);
 	transport_lose(transport, REASON_DONE);
 }

@@ -12,8 +12,8 @@ struct template_word {
 };
 
 /*
- * Looks whether all words of a template are in the list. NULL when they are, else the first that is not,
- * at its brace. Braces around anything but small letters are text: {"a": 1}.
+ * Looks whether all words of a template are in the list. NULL when they are, else the first that is
+ * not, at its brace. Braces around anything but small letters are text: {"a": 1}.
  */
 const char *template_find_unknown(const char *template, const struct template_word *words);
 
@@ -21,9 +21,11 @@ const char *template_find_unknown(const char *template, const struct template_wo
 bool template_has(const char *template, const char *name);
 
 /*
- * Writes the template with values for its words; one pair of double quotes around the whole is left out,
- * for it only protects blanks. Returns the length; what does not fit into size is left out. No NUL.
+ * Writes the template with values for its words; one pair of double quotes around the whole is left
+ * out, for it only protects blanks. Returns the length; what does not fit into size is left out. No
+ * NUL.
  */
-size_t template_write(const char *template, const struct template_word *words, char *to, size_t size);
+size_t template_write(const char *template, const struct template_word *words, char *to,
+		      size_t size);
 
 #endif

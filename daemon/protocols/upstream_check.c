@@ -60,7 +60,8 @@ check_done(struct inquiry *inquiry, enum inquiry_outcome outcome, const char *wh
 {
 	struct check *check = (struct check *)inquiry;
 
-	reactor_set_deadline(check->checks->endpoint.reactor, &check->deadline, next_begin_ms(check));
+	reactor_set_deadline(check->checks->endpoint.reactor, &check->deadline,
+			     next_begin_ms(check));
 	check->is_first = false;
 	if (outcome != INQUIRY_VOID)
 		upstream_checked(check->upstream, outcome == INQUIRY_PASSED, why);
@@ -188,7 +189,8 @@ upstreams_checks_stop(struct upstreams *upstreams)
 		check->upstream->check = NULL;
 	}
 	/* Those whose answer is known wait for the server to close. */
-	for (struct transport *at = checks->endpoint.transports; at != NULL; at = transport_next(at))
+	for (struct transport *at = checks->endpoint.transports; at != NULL;
+	     at = transport_next(at))
 		transport_abort(at, REASON_SHUTDOWN);
 	upstreams->checks = NULL;
 	checks->upstreams = NULL;

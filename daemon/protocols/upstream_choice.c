@@ -164,7 +164,9 @@ upstreams_pick(struct upstreams *upstreams, const union peer_address *client, st
 	return result;
 }
 
-/* Under the mutex: takes the news of an upstream, whose share may not be what it was in that epoch. */
+/*
+ * Under the mutex: takes the news of an upstream, whose share may not be what it was in that epoch.
+ */
 static void
 news_take(struct news *news, struct upstream *upstream, enum health_news what, uint32_t epoch)
 {
@@ -242,7 +244,8 @@ note_tried(struct choice *choice)
 	size_t index = index_of(choice->upstream);
 
 	if (choice->tried == NULL)
-		choice->tried = calloc(choice->upstream->group->count / 64 + 1, sizeof *choice->tried);
+		choice->tried =
+			calloc(choice->upstream->group->count / 64 + 1, sizeof *choice->tried);
 	if (choice->tried == NULL)
 		choice->tried = &all_tried;
 	if (choice->tried != &all_tried)

@@ -61,7 +61,8 @@ places_new(const struct sockaddr_any *found, size_t count, const union peer_addr
 {
 	size_t room = count < PLACES_MAX ? count : PLACES_MAX;
 	struct places *places = calloc(1, sizeof *places + room * sizeof places->items[0]);
-	int bind_family = bind->sa.sa_family, family = count == 0 ? AF_UNSPEC : found[0].u.sa.sa_family;
+	int bind_family = bind->sa.sa_family,
+	    family = count == 0 ? AF_UNSPEC : found[0].u.sa.sa_family;
 
 	if (places == NULL)
 		return NULL;
@@ -94,14 +95,14 @@ places_log(const struct upstream *upstream, const struct places *places)
 	size_t used = 0, i;
 
 	for (i = 0; i < places->count && i < PLACES_TOLD; i++)
-		used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i == 0 ? "" : ", ",
-					 address_format(upstream->config->address.kind,
-							&places->items[i].u.sa, places->items[i].length,
-							text));
+		used += (size_t)snprintf(
+			list + used, sizeof list - used, "%s%s", i == 0 ? "" : ", ",
+			address_format(upstream->config->address.kind, &places->items[i].u.sa,
+				       places->items[i].length, text));
 	if (i < places->count)
 		snprintf(more, sizeof more, " and %zu more", places->count - i);
-	log_info("%s: upstream %s: leads to %s%s", upstream->group->name, upstream_text(upstream), list,
-		 more);
+	log_info("%s: upstream %s: leads to %s%s", upstream->group->name, upstream_text(upstream),
+		 list, more);
 }
 
 struct places *
@@ -250,8 +251,8 @@ name_answered(void *arg, const char *error, struct sockaddr_any *found, size_t c
 	upstream_not_pending(upstream);
 	wait_ms = next_lookup_ms(upstream);
 	if (wait_ms != 0)
-		reactor_set_deadline(factory_reactor(upstream->group->factory), &upstream->lookup_again,
-				     reactor_now_ms() + (uint64_t)wait_ms);
+		reactor_set_deadline(factory_reactor(upstream->group->factory),
+				     &upstream->lookup_again, reactor_now_ms() + (uint64_t)wait_ms);
 }
 
 static void

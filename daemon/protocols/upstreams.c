@@ -1,4 +1,5 @@
-/* upstreams.c - the upstreams of a proxy: how they begin and end, and what there is to say of each. */
+/* upstreams.c - the upstreams of a proxy: how they begin and end, and what there is to say of
+ * each. */
 #include "protocols/upstreams.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
-/* upstreams.h - the upstreams of a proxy: where their names lead, which is down, and which is next. */
+/* upstreams.h - the upstreams of a proxy: where their names lead, which is down, and which is
+ * next. */
 #ifndef TWINED_PROTOCOLS_UPSTREAMS_H
 #define TWINED_PROTOCOLS_UPSTREAMS_H
 

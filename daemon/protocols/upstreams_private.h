@@ -67,7 +67,9 @@ void upstreams_unchecked(struct upstreams *upstreams);
 /* Whether an error is our own machine's, and tells nothing of the upstream. */
 bool error_is_ours(int error);
 
-/* upstream_choice.c: a check of it has succeeded, or failed: why says how, as "Connection refused". */
+/*
+ * upstream_choice.c: a check of it has succeeded, or failed: why says how, as "Connection refused".
+ */
 void upstream_checked(struct upstream *upstream, bool succeeded, const char *why);
 
 /* upstream_names.c: gives it its places, if no look-up is needed for that. 0, or -1 with errno. */

@@ -183,7 +183,8 @@ read_block(struct zone *zone, const uint8_t *bytes, const struct counts *counts,
 	for (size_t i = 0; i < counts->changes; i++) {
 		zone->changes[i].at = read_number(bytes + i * time_size, time_size);
 		zone->changes[i].clock = indexes[i];
-		if (indexes[i] >= counts->clocks || (i > 0 && zone->changes[i].at <= zone->changes[i - 1].at))
+		if (indexes[i] >= counts->clocks
+		    || (i > 0 && zone->changes[i].at <= zone->changes[i - 1].at))
 			return false;
 	}
 	zone->change_count = counts->changes;
@@ -194,7 +195,8 @@ read_block(struct zone *zone, const uint8_t *bytes, const struct counts *counts,
 		clock->summer = clocks[6 * i + 4] != 0;
 		if (from >= counts->text || clock->offset < -DAY || clock->offset > DAY)
 			return false;
-		snprintf(clock->name, sizeof clock->name, "%.*s", (int)(counts->text - from), text + from);
+		snprintf(clock->name, sizeof clock->name, "%.*s", (int)(counts->text - from),
+			 text + from);
 	}
 	zone->clock_count = counts->clocks;
 	return true;
@@ -238,7 +240,8 @@ static int64_t
 year_begin(int64_t year)
 {
 	int64_t before = year - 1;
-	return (year - 1970) * 365 + (before / 4 - before / 100 + before / 400) - (1969 / 4 - 1969 / 100 + 1969 / 400);
+	return (year - 1970) * 365 + (before / 4 - before / 100 + before / 400)
+	       - (1969 / 4 - 1969 / 100 + 1969 / 400);
 }
 
 static bool
@@ -251,18 +254,21 @@ year_is_leap(int64_t year)
 static int64_t
 yearly_in(const struct yearly *yearly, int64_t year)
 {
-	static const int month_begins[] = { 0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365 };
+	static const int month_begins[] = { 0,   31,  59,  90,  120, 151, 181,
+					    212, 243, 273, 304, 334, 365 };
 	int64_t first = year_begin(year), day;
 	bool leap = year_is_leap(year);
 	if (yearly->kind == 'M') {
-		int64_t begin = first + month_begins[yearly->month - 1] + (leap && yearly->month > 2);
+		int64_t begin =
+			first + month_begins[yearly->month - 1] + (leap && yearly->month > 2);
 		int64_t end = first + month_begins[yearly->month] + (leap && yearly->month >= 2);
 		int64_t weekday = ((begin + 4) % 7 + 7) % 7;	/* 1970-01-01 was a Thursday */
 		day = begin + (yearly->day - weekday + 7) % 7 + 7 * (yearly->week - 1);
 		if (day >= end)
 			day -= 7;
 	} else if (yearly->kind == 'J') {
-		day = first + yearly->day - 1 + (leap && yearly->day >= 60);	/* never February 29 */
+		/* never February 29 */
+		day = first + yearly->day - 1 + (leap && yearly->day >= 60);
 	} else {
 		day = first + yearly->day;
 	}
@@ -333,7 +339,10 @@ zone_free(struct zone *zone)
 	free(zone);
 }
 
-/* Reads the file of a name into bytes, which get a NUL behind. Returns the length, 0 when there is none. */
+/*
+ * Reads the file of a name into bytes, which get a NUL behind. Returns the length, 0 when there is
+ * none.
+ */
 static size_t
 zone_file_read(const char *name, uint8_t *bytes)
 {
@@ -341,7 +350,8 @@ zone_file_read(const char *name, uint8_t *bytes)
 	char path[4096];
 	if (*name == '/' || strstr(name, "..") != NULL || *name == '\0')
 		return 0;
-	if (snprintf(path, sizeof path, "%s/%s", directory != NULL ? directory : "/usr/share/zoneinfo", name)
+	if (snprintf(path, sizeof path, "%s/%s",
+		     directory != NULL ? directory : "/usr/share/zoneinfo", name)
 	    >= (int)sizeof path)
 		return 0;
 	FILE *file = fopen(path, "re");

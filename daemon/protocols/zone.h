@@ -1,4 +1,5 @@
-/* zone.h - the local time of a place by the system's zone files, for any number of zones and threads. */
+/* zone.h - the local time of a place by the system's zone files, for any number of zones and
+ * threads. */
 #ifndef TWINED_PROTOCOLS_ZONE_H
 #define TWINED_PROTOCOLS_ZONE_H
 
@@ -7,9 +8,9 @@
 struct zone;
 
 /*
- * Reads a zone by its name: "UTC", "Europe/Berlin". Returns NULL and a zone for zone_free, or the tail of
- * a sentence. UTC needs no file. libc can do this for one zone a process only, and that by setenv(3),
- * which other threads do not survive.
+ * Reads a zone by its name: "UTC", "Europe/Berlin". Returns NULL and a zone for zone_free, or the
+ * tail of a sentence. UTC needs no file. libc can do this for one zone a process only, and that by
+ * setenv(3), which other threads do not survive.
  */
 const char *zone_load(const char *name, struct zone **loaded);
 void zone_free(struct zone *zone);

@@ -29,7 +29,8 @@ same_peer(const union peer_address *a, const union peer_address *b)
 	if (a->sa.sa_family != b->sa.sa_family)
 		return false;
 	if (a->sa.sa_family == AF_INET)
-		return a->in.sin_port == b->in.sin_port && a->in.sin_addr.s_addr == b->in.sin_addr.s_addr;
+		return a->in.sin_port == b->in.sin_port
+		       && a->in.sin_addr.s_addr == b->in.sin_addr.s_addr;
 	return a->sa.sa_family == AF_INET6 && a->in6.sin6_port == b->in6.sin6_port
 	       && IN6_ARE_ADDR_EQUAL(&a->in6.sin6_addr, &b->in6.sin6_addr);
 }
@@ -47,7 +48,9 @@ is_asked_for(const struct search *search, const struct transport *transport)
 	return same_peer(&local, &search->to);
 }
 
-/* The newest connections come first in the list of an endpoint, and so the one that is asked for. */
+/*
+ * The newest connections come first in the list of an endpoint, and so the one that is asked for.
+ */
 static struct transport *
 transport_find(const struct search *search, const struct endpoint *endpoint)
 {
@@ -91,7 +94,8 @@ search_on_reactor(void *arg)
 			continue;
 		via = factory_protocol(endpoint->factory)->via(transport);
 		search->answer->kind = via == NULL ? ANSWER_WAITS : ANSWER_SERVED;
-		snprintf(search->answer->text, sizeof search->answer->text, "%s", via == NULL ? "" : via);
+		snprintf(search->answer->text, sizeof search->answer->text, "%s",
+			 via == NULL ? "" : via);
 		return;
 	}
 }
@@ -117,7 +121,8 @@ arrives_at(const struct sockaddr_any *bound, const struct sockaddr_any *to)
 	memcpy(&to_ip, &to->u, sizeof to_ip);
 	address_unmap(&to_ip);
 	if (bound->u.sa.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&bound->u.in6.sin6_addr))
-		return bound->u.in6.sin6_port == to_ip.in.sin_port;	/* at the same place in both */
+		/* at the same place in both */
+		return bound->u.in6.sin6_port == to_ip.in.sin_port;
 	if (bound->u.sa.sa_family == AF_INET && bound->u.in.sin_addr.s_addr == htonl(INADDR_ANY))
 		return to_ip.sa.sa_family == AF_INET && bound->u.in.sin_port == to_ip.in.sin_port;
 	return same_peer(&bound_ip, &to_ip);
@@ -125,14 +130,16 @@ arrives_at(const struct sockaddr_any *bound, const struct sockaddr_any *to)
 
 /* Datagrams belong to no connection: it is their listener that is asked for. */
 static void
-answer_datagram(const struct running_set *running, const struct question *question, struct answer *answer)
+answer_datagram(const struct running_set *running, const struct question *question,
+		struct answer *answer)
 {
 	for (size_t i = 0; i < running->count; i++) {
 		const struct running *one = &running->items[i];
 		const struct protocol *protocol = listener_protocol(one->listener);
 		const struct port_list *ports = listener_ports(one->listener);
 
-		if (strcmp(one->config->name, question->listener) != 0 || protocol->datagrams_via == NULL)
+		if (strcmp(one->config->name, question->listener) != 0
+		    || protocol->datagrams_via == NULL)
 			continue;
 		for (size_t j = 0; j < ports->count; j++) {
 			if (ports->items[j]->kind != (enum address_kind)question->kind

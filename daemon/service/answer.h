@@ -1,4 +1,5 @@
-/* answer.h - answers questions about what runs: where a connection leads, what serves an address. */
+/* answer.h - answers questions about what runs: where a connection leads, what serves an
+ * address. */
 #ifndef TWINED_SERVICE_ANSWER_H
 #define TWINED_SERVICE_ANSWER_H
 
@@ -11,9 +12,9 @@ struct reactor;
 struct running_set;
 
 /*
- * Looks through the connections of the reactors, each in its own thread, or at the listener that has the
- * address. asker: the process that asks, who is the peer of a connection over a unix socket. For the
- * control thread.
+ * Looks through the connections of the reactors, each in its own thread, or at the listener that
+ * has the address. asker: the process that asks, who is the peer of a connection over a unix
+ * socket. For the control thread.
  */
 void answer_question(const struct running_set *running, struct reactor *const *reactors,
 		     size_t reactor_count, const struct question *question, pid_t asker,

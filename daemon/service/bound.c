@@ -30,7 +30,8 @@ receives(const uint32_t bound[static 4], unsigned words, const union peer_addres
 	bool is_any = memcmp(bound, any, words * sizeof any[0]) == 0;
 
 	if (words == 1)
-		return to->sa.sa_family == AF_INET && (is_any || to->in.sin_addr.s_addr == bound[0]);
+		return to->sa.sa_family == AF_INET
+		       && (is_any || to->in.sin_addr.s_addr == bound[0]);
 	/* An IPv6 socket that is bound to every address takes IPv4, too, as a rule. */
 	return is_any
 	       || (to->sa.sa_family == AF_INET6

@@ -1,4 +1,5 @@
-/* bound.h - whether somebody is bound to a UDP address of this machine, without sending anything there. */
+/* bound.h - whether somebody is bound to a UDP address of this machine, without sending anything
+ * there. */
 #ifndef TWINED_SERVICE_BOUND_H
 #define TWINED_SERVICE_BOUND_H
 

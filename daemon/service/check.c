@@ -57,9 +57,9 @@ check_ask(struct check *check)
 static bool
 check_should_ask(const struct check *check)
 {
-	bool asks = check->datagram_fd >= 0
-			    ? check->protocol->datagrams_via != NULL
-			    : check->protocol->via != NULL && check->client_count > check->lost_count;
+	bool asks = check->datagram_fd >= 0 ? check->protocol->datagrams_via != NULL
+					    : check->protocol->via != NULL
+						      && check->client_count > check->lost_count;
 
 	return asks && (check->known == ANSWER_NONE || check->known == ANSWER_WAITS);
 }
@@ -113,7 +113,8 @@ check_end(struct check *check, const char *failure)
 bool
 check_only_looks(const struct check *check)
 {
-	return check->probe->only_looks != NULL && check->probe->only_looks(check->listener->settings);
+	return check->probe->only_looks != NULL
+	       && check->probe->only_looks(check->listener->settings);
 }
 
 /* A member of a hub that is but a datagram hears nothing. */
@@ -134,7 +135,8 @@ check_timed_out(void *arg)
 	if (check->known == ANSWER_WAITS)
 		check_end(check, "no upstream has answered within 3 s");
 	else
-		check_end(check, silent && check_may_be_silent(check) ? NULL : "no answer within 3 s");
+		check_end(check,
+			  silent && check_may_be_silent(check) ? NULL : "no answer within 3 s");
 }
 
 /* Until it is known where the connection leads; if nobody knows, silence is the answer. */
@@ -161,8 +163,8 @@ check_judge(struct check *check, bool ended)
 	check->answered_ms = precise_ms();
 	if (check->probe->check != NULL)
 		verdict = check->probe->check(check->listener->settings, check->request,
-					      check->request_length, check->reply, check->reply_length,
-					      ended, &failure);
+					      check->request_length, check->reply,
+					      check->reply_length, ended, &failure);
 	else if (check->reply_length > 0)
 		verdict = PROBE_FAILED, failure = "bytes came where none are expected";
 	else if (ended)
@@ -176,7 +178,9 @@ check_judge(struct check *check, bool ended)
 							  : "closed within the answer");
 }
 
-/* Keeps the first REPLY_MAX bytes of a reply; of a hub's lines the latest, for the one looked for. */
+/*
+ * Keeps the first REPLY_MAX bytes of a reply; of a hub's lines the latest, for the one looked for.
+ */
 static void
 check_take(struct check *check, const uint8_t *bytes, size_t length)
 {
@@ -287,7 +291,8 @@ client_connected(void *arg, struct transport *transport, size_t index)
 	else if (check_may_be_silent(check))
 		check_allow(check, SILENCE_MS);
 	else if (check->request_length == 0 && check->probe->two_members)
-		check_judge(check, false);	/* there is nothing to send, so nothing to wait for */
+		/* there is nothing to send, so nothing to wait for */
+		check_judge(check, false);
 }
 
 static void

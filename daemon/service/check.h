@@ -16,8 +16,9 @@ struct check_result {
 };
 
 /*
- * Connects (or sends a datagram), does what the probe of the listener's protocol says, and waits for the
- * outcome, 3 s at most. Where the protocol hands on to somebody else, asks the running twined to whom.
+ * Connects (or sends a datagram), does what the probe of the listener's protocol says, and waits
+ * for the outcome, 3 s at most. Where the protocol hands on to somebody else, asks the running
+ * twined to whom.
  */
 void check_address(const struct listener_config *listener, enum address_kind kind,
 		   const struct sockaddr_any *address, struct check_result *result);

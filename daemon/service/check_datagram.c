@@ -36,7 +36,9 @@ check_watch_datagram(struct check *check)
 	return check->datagram_watched;
 }
 
-/* Has the datagram socket made and connected; a unix client needs a name of its own to be answered. */
+/*
+ * Has the datagram socket made and connected; a unix client needs a name of its own to be answered.
+ */
 static bool
 check_open_datagram(struct check *check)
 {
@@ -46,7 +48,8 @@ check_open_datagram(struct check *check)
 	check->datagram_fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	return check->datagram_fd >= 0
 	       && (family != AF_UNIX
-		   || bind(check->datagram_fd, (struct sockaddr *)&any_name, sizeof(sa_family_t)) == 0)
+		   || bind(check->datagram_fd, (struct sockaddr *)&any_name, sizeof(sa_family_t))
+			      == 0)
 	       && connect(check->datagram_fd, &check->address.u.sa, check->address.length) == 0;
 }
 

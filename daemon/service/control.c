@@ -14,8 +14,8 @@
 #include "net/reactor.h"
 
 /*
- * A connection is a request. The answer is "OK\n", or "FAILED\n" and the errors a line each, and then
- * the end of the stream.
+ * A connection is a request. The answer is "OK\n", or "FAILED\n" and the errors a line each, and
+ * then the end of the stream.
  */
 static const char answer_ok[] = "OK\n", answer_failed[] = "FAILED\n";
 
@@ -49,7 +49,8 @@ control_answer(struct control *control, int fd)
 	int result = control->reload(control->arg, &errors);
 
 	if (answer != NULL) {
-		used = (size_t)snprintf(answer, ANSWER_MAX, "%s", result == 0 ? answer_ok : answer_failed);
+		used = (size_t)snprintf(answer, ANSWER_MAX, "%s",
+					result == 0 ? answer_ok : answer_failed);
 		for (size_t i = 0; i < errors.count && used < ANSWER_MAX; i++)
 			used += (size_t)snprintf(answer + used, ANSWER_MAX - used, "%s\n",
 						 errors.lines[i]);
@@ -100,11 +101,13 @@ control_retry(void *arg)
 	if (reactor_watch(control->reactor, &control->event, control->fd, EV_READ | EV_PERSIST,
 			  control_ready, control)
 	    != 0)
-		reactor_set_deadline(control->reactor, &control->retry, reactor_now_ms() + RETRY_MS);
+		reactor_set_deadline(control->reactor, &control->retry,
+				     reactor_now_ms() + RETRY_MS);
 }
 
 struct control *
-control_new(struct reactor *reactor, int (*reload)(void *arg, struct config_errors *errors), void *arg)
+control_new(struct reactor *reactor, int (*reload)(void *arg, struct config_errors *errors),
+	    void *arg)
 {
 	struct control *control = calloc(1, sizeof *control);
 	struct sockaddr_un address;
@@ -121,8 +124,8 @@ control_new(struct reactor *reactor, int (*reload)(void *arg, struct config_erro
 	control->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (control->fd >= 0 && bind(control->fd, (struct sockaddr *)&address, length) == 0
 	    && listen(control->fd, 16) == 0
-	    && reactor_watch(reactor, &control->event, control->fd, EV_READ | EV_PERSIST, control_ready,
-			     control)
+	    && reactor_watch(reactor, &control->event, control->fd, EV_READ | EV_PERSIST,
+			     control_ready, control)
 		       == 0)
 		return control;
 	error = errno;
@@ -154,10 +157,12 @@ control_connect(pid_t pid)
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	if (fd < 0 || connect(fd, (struct sockaddr *)&address, length) < 0) {
-		fprintf(stderr, "twined: --reload: no twined that can be asked runs as process %ld: %s\n",
+		fprintf(stderr,
+			"twined: --reload: no twined that can be asked runs as process %ld: %s\n",
 			(long)pid, strerror(errno));
 	} else if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 || peer.pid != pid) {
-		fprintf(stderr, "twined: --reload: process %ld is not who answers for it\n", (long)pid);
+		fprintf(stderr, "twined: --reload: process %ld is not who answers for it\n",
+			(long)pid);
 	} else {
 		return fd;
 	}

@@ -13,8 +13,8 @@ struct control;
 struct reactor;
 
 /*
- * Listens on the abstract unix socket "@twined/PID" on the control reactor, for root and our own user
- * only. reload does the reload: 0, or -1 with errors. NULL with errno.
+ * Listens on the abstract unix socket "@twined/PID" on the control reactor, for root and our own
+ * user only. reload does the reload: 0, or -1 with errors. NULL with errno.
  */
 struct control *control_new(struct reactor *reactor,
 			    int (*reload)(void *arg, struct config_errors *errors), void *arg);

@@ -6,7 +6,16 @@
 #include <stdio.h>
 #include <sys/types.h>
 
-enum verb { VERB_RUN, VERB_TEST, VERB_DUMP, VERB_PROTOCOLS, VERB_PROBE, VERB_RELOAD, VERB_VERSION, VERB_HELP };
+enum verb {
+	VERB_RUN,
+	VERB_TEST,
+	VERB_DUMP,
+	VERB_PROTOCOLS,
+	VERB_PROBE,
+	VERB_RELOAD,
+	VERB_VERSION,
+	VERB_HELP
+};
 
 struct options {
 	enum verb verb;

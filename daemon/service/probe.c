@@ -16,7 +16,8 @@
 static void
 aim_at_loopback(struct sockaddr_any *address, bool any)
 {
-	if (address->u.sa.sa_family == AF_INET && address->u.in.sin_addr.s_addr == htonl(INADDR_ANY)) {
+	if (address->u.sa.sa_family == AF_INET
+	    && address->u.in.sin_addr.s_addr == htonl(INADDR_ANY)) {
 		address->u.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	} else if (address->u.sa.sa_family == AF_INET6
 		   && IN6_IS_ADDR_UNSPECIFIED(&address->u.in6.sin6_addr)) {
@@ -38,8 +39,8 @@ print_row(const struct listener_config *listener, const char *address,
 {
 	printf("%-16s %-32s %-10s ", listener->name, address, listener->common.protocol->name);
 	if (result->failure[0] == '\0')
-		printf("OK %.2f ms%s%s\n", result->round_trip_ms, result->remark[0] != '\0' ? " " : "",
-		       result->remark);
+		printf("OK %.2f ms%s%s\n", result->round_trip_ms,
+		       result->remark[0] != '\0' ? " " : "", result->remark);
 	else
 		printf("FAILED: %s%s%s\n", result->failure, result->remark[0] != '\0' ? "; " : "",
 		       result->remark);
@@ -64,7 +65,9 @@ probe_address(const struct listener_config *listener, const struct address *addr
 	const char *unknown;
 
 	if (address->kind == ADDRESS_SYSTEMD)
-		unknown = "systemd passes this socket: its unit says where, the configuration does not";
+		unknown =
+			"systemd passes this socket: its unit says where, the configuration does "
+			"not";
 	else
 		unknown = address_resolve(address, &found, &count);
 	if (unknown == NULL && address->service != NULL && found[0].u.in.sin_port == 0)
@@ -112,7 +115,8 @@ names_exist(const struct options *options, const struct config *config)
 		for (size_t j = 0; j < config->listener_count; j++)
 			found = found || strcmp(options->names[i], config->listeners[j]->name) == 0;
 		if (!found)
-			fprintf(stderr, "twined: --probe: the configuration has no listener \"%s\"\n",
+			fprintf(stderr,
+				"twined: --probe: the configuration has no listener \"%s\"\n",
 				options->names[i]);
 		all = all && found;
 	}
@@ -140,7 +144,8 @@ probe(const struct options *options)
 		if (!is_asked(options, listener))
 			continue;
 		for (size_t j = 0; j < listener->common.listen.count; j++)
-			all_ok = probe_address(listener, &listener->common.listen.items[j]) && all_ok;
+			all_ok = probe_address(listener, &listener->common.listen.items[j])
+				 && all_ok;
 	}
 	config_free(config);
 	return all_ok ? 0 : 1;

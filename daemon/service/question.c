@@ -37,8 +37,8 @@ socket_new(void)
 }
 
 /*
- * Receives exactly so many bytes, and notes who has sent them: 0, or -1 for nothing, another length, or a
- * sender that the system does not vouch for.
+ * Receives exactly so many bytes, and notes who has sent them: 0, or -1 for nothing, another
+ * length, or a sender that the system does not vouch for.
  */
 static int
 receive(int fd, void *bytes, size_t length, struct sockaddr_any *from, struct ucred *sender)
@@ -62,7 +62,8 @@ receive(int fd, void *bytes, size_t length, struct sockaddr_any *from, struct uc
 		return -1;
 	}
 	first = CMSG_FIRSTHDR(&message);
-	if (first == NULL || first->cmsg_level != SOL_SOCKET || first->cmsg_type != SCM_CREDENTIALS) {
+	if (first == NULL || first->cmsg_level != SOL_SOCKET
+	    || first->cmsg_type != SCM_CREDENTIALS) {
 		errno = EPROTO;
 		return -1;
 	}
@@ -76,7 +77,8 @@ struct questions {
 	struct reactor *reactor;
 	struct event event;
 	int fd;
-	void (*answer)(void *arg, const struct question *question, pid_t asker, struct answer *answer);
+	void (*answer)(void *arg, const struct question *question, pid_t asker,
+		       struct answer *answer);
 	void *arg;
 };
 
@@ -112,7 +114,8 @@ questions_ready(evutil_socket_t fd, short what, void *arg)
 		/* Others are told nothing, but need not wait for that. */
 		if (asker.uid == 0 || asker.uid == geteuid())
 			questions->answer(questions->arg, &question, asker.pid, &answer);
-		sendto(fd, &answer, sizeof answer, MSG_DONTWAIT | MSG_NOSIGNAL, &from.u.sa, from.length);
+		sendto(fd, &answer, sizeof answer, MSG_DONTWAIT | MSG_NOSIGNAL, &from.u.sa,
+		       from.length);
 	}
 }
 
@@ -222,7 +225,8 @@ take_answer(const struct asked *asked, struct answer *answer)
 	struct sockaddr_any from;
 	struct ucred sender;
 
-	if (receive(asked->fd, answer, sizeof *answer, &from, &sender) < 0 || sender.pid != asked->pid)
+	if (receive(asked->fd, answer, sizeof *answer, &from, &sender) < 0
+	    || sender.pid != asked->pid)
 		return false;
 	answer->text[sizeof answer->text - 1] = '\0';
 	return answer->version == QUESTION_VERSION && answer->kind > ANSWER_NONE

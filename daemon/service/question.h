@@ -1,4 +1,5 @@
-/* question.h - what a probe asks the running twined: where a connection leads, what serves an address. */
+/* question.h - what a probe asks the running twined: where a connection leads, what serves an
+ * address. */
 #ifndef TWINED_SERVICE_QUESTION_H
 #define TWINED_SERVICE_QUESTION_H
 
@@ -10,8 +11,8 @@
 struct reactor;
 
 /*
- * Both are sent as they are, one datagram each, over the abstract unix socket "@twined/PID/probe". Who
- * gets another version, or another length, does not answer, or takes it for no answer.
+ * Both are sent as they are, one datagram each, over the abstract unix socket "@twined/PID/probe".
+ * Who gets another version, or another length, does not answer, or takes it for no answer.
  */
 enum { QUESTION_VERSION = 1, QUESTION_NAME_MAX = 64, ANSWER_TEXT_MAX = 400 };
 
@@ -37,8 +38,8 @@ struct answer {
 };
 
 /*
- * Asks every twined that runs in this network namespace and would answer us, and takes the first answer
- * that says something; waits 500 ms at most. The text is NUL-terminated.
+ * Asks every twined that runs in this network namespace and would answer us, and takes the first
+ * answer that says something; waits 500 ms at most. The text is NUL-terminated.
  */
 enum answer_kind question_ask(const struct question *question, struct answer *answer);
 
@@ -47,8 +48,8 @@ struct questions;
 
 /* asker is the process that asks. The answer is all zero but for its version. NULL with errno. */
 struct questions *questions_new(struct reactor *reactor,
-				void (*answer)(void *arg, const struct question *question, pid_t asker,
-					       struct answer *answer),
+				void (*answer)(void *arg, const struct question *question,
+					       pid_t asker, struct answer *answer),
 				void *arg);
 void questions_free(struct questions *questions);
 

@@ -20,7 +20,9 @@
 
 enum { STATUS_MS = 5000, STOP_POLL_MS = 20 };
 
-/* The control thread's own. Its reactor serves no peer, so reading files and waiting harm nobody. */
+/*
+ * The control thread's own. Its reactor serves no peer, so reading files and waiting harm nobody.
+ */
 struct run {
 	const struct options *options;
 	struct reactor *reactor;
@@ -141,9 +143,10 @@ stop(struct run *run)
 	run->stopping = true;
 	systemd_stopping();
 	log_notice("stopping");
-	run->stop_until_ms = run->settings.shutdown_timeout_ms == 0
-				     ? UINT64_MAX
-				     : reactor_now_ms() + (uint64_t)run->settings.shutdown_timeout_ms;
+	run->stop_until_ms =
+		run->settings.shutdown_timeout_ms == 0
+			? UINT64_MAX
+			: reactor_now_ms() + (uint64_t)run->settings.shutdown_timeout_ms;
 	service_stop(run->service);
 	stop_poll(run);
 }
@@ -191,7 +194,8 @@ tick(void *arg)
 		run->status_ms = now_ms;
 		service_status(run->service, counts, sizeof counts);
 		/* The status of a failed reload stays until a good one. */
-		if (strncmp(run->status, "Reload failed", 13) != 0 && strcmp(run->status, counts) != 0) {
+		if (strncmp(run->status, "Reload failed", 13) != 0
+		    && strcmp(run->status, counts) != 0) {
 			snprintf(run->status, sizeof run->status, "%s", counts);
 			systemd_status(run->status);
 		}
@@ -200,8 +204,8 @@ tick(void *arg)
 }
 
 /*
- * Has the signals read from a descriptor (signalfd(2)). They stay blocked in every thread, from here to
- * the end of the process: none can come between two steps of a start or a stop.
+ * Has the signals read from a descriptor (signalfd(2)). They stay blocked in every thread, from
+ * here to the end of the process: none can come between two steps of a start or a stop.
  */
 static int
 watch_signals(struct run *run)
@@ -254,8 +258,9 @@ start(struct run *run, const struct config *config, struct config_errors *errors
 	run->tick.arg = run;
 	run->stop.fn = stop_poll;
 	run->stop.arg = run;
-	run->tick_ms = run->watchdog_ms != 0 && run->watchdog_ms / 4 < STATUS_MS ? run->watchdog_ms / 4
-										: STATUS_MS;
+	run->tick_ms = run->watchdog_ms != 0 && run->watchdog_ms / 4 < STATUS_MS
+			       ? run->watchdog_ms / 4
+			       : STATUS_MS;
 	if (systemd_is_there())
 		tick(run);
 	service_status(run->service, run->status, sizeof run->status);

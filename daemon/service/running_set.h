@@ -31,9 +31,9 @@ struct running_place {
 };
 
 /*
- * Makes the set equal to the configuration: what is equal is not touched, and every new socket is bound
- * before anything changes. On -1 errors says why (or, empty, that memory is short), and the set is as
- * before. The configuration stays the caller's.
+ * Makes the set equal to the configuration: what is equal is not touched, and every new socket is
+ * bound before anything changes. On -1 errors says why (or, empty, that memory is short), and the
+ * set is as before. The configuration stays the caller's.
  */
 int running_set_apply(struct running_set *set, const struct config *config,
 		      const struct running_place *place, struct config_errors *errors);

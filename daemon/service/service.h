@@ -1,4 +1,5 @@
-/* service.h - what runs: the reactors and the listeners, and how a configuration is applied to them. */
+/* service.h - what runs: the reactors and the listeners, and how a configuration is applied to
+ * them. */
 #ifndef TWINED_SERVICE_SERVICE_H
 #define TWINED_SERVICE_SERVICE_H
 
@@ -20,11 +21,12 @@ struct service;
 struct service *service_new(const struct daemon_settings *settings);
 
 /*
- * Makes what runs equal to the configuration: every new socket is bound before anything changes, and
- * what is equal is not touched. On 0 the service has taken what it needs of config, which stays the
- * caller's to free. On -1 errors says why, and everything is as before.
+ * Makes what runs equal to the configuration: every new socket is bound before anything changes,
+ * and what is equal is not touched. On 0 the service has taken what it needs of config, which stays
+ * the caller's to free. On -1 errors says why, and everything is as before.
  */
-int service_apply(struct service *service, const struct config *config, struct config_errors *errors);
+int service_apply(struct service *service, const struct config *config,
+		  struct config_errors *errors);
 
 /* Starts the reactors' threads: 0, or -1 with errno. */
 int service_start(struct service *service);

@@ -1,4 +1,5 @@
-/* systemd.c - what systemd is told and what it passes: sd_notify(3), sd_listen_fds(3), the watchdog. */
+/* systemd.c - what systemd is told and what it passes: sd_notify(3), sd_listen_fds(3), the
+ * watchdog. */
 #include "config.h"
 
 #include "service/systemd.h"
@@ -50,8 +51,8 @@ systemd_reloading(void)
 	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
 		   (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000);
 	/*
-	 * Names in `listen` are looked up meanwhile, and of users: half a minute for one of which no name
-	 * server says anything. That is no hang until nobody waits for it any more.
+	 * Names in `listen` are looked up meanwhile, and of users: half a minute for one of which
+	 * no name server says anything. That is no hang until nobody waits for it any more.
 	 */
 	if (systemd_watchdog_ms() > 0 && systemd_watchdog_ms() < CONTROL_RELOAD_MS)
 		sd_notifyf(0, "WATCHDOG_USEC=%" PRId64, (int64_t)CONTROL_RELOAD_MS * 1000);
@@ -75,7 +76,10 @@ systemd_watchdog(void)
 	sd_notify(0, "WATCHDOG=1");
 }
 
-/* Adds one passed descriptor; one that cannot be used is logged and closed. 0, or -1 without memory. */
+/*
+ * Adds one passed descriptor; one that cannot be used is logged and closed. 0, or -1 without
+ * memory.
+ */
 static int
 add_socket(struct port_list *ports, int fd, const char *name)
 {

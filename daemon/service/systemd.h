@@ -1,4 +1,5 @@
-/* systemd.h - what systemd is told and what it passes: sd_notify(3), sd_listen_fds(3), the watchdog. */
+/* systemd.h - what systemd is told and what it passes: sd_notify(3), sd_listen_fds(3), the
+ * watchdog. */
 #ifndef TWINED_SERVICE_SYSTEMD_H
 #define TWINED_SERVICE_SYSTEMD_H
 
@@ -20,8 +21,8 @@ bool systemd_is_there(void);
 int64_t systemd_watchdog_ms(void);
 
 /*
- * The passed sockets as ports whose key is "systemd:NAME", one reference each; logs those that cannot
- * be used. 0, or -1 with errno.
+ * The passed sockets as ports whose key is "systemd:NAME", one reference each; logs those that
+ * cannot be used. 0, or -1 with errno.
  */
 int systemd_sockets(struct port_list *ports);
 

@@ -102,8 +102,8 @@ dials_timed_out(void *arg)
 static void
 dials_gather(struct dials *dials, const struct listener_config *listener)
 {
-	for (const struct option *row = listener->common.protocol->options; row != NULL && row->name != NULL;
-	     row++) {
+	for (const struct option *row = listener->common.protocol->options;
+	     row != NULL && row->name != NULL; row++) {
 		const void *field = (const char *)listener->settings + row->offset;
 		const struct upstream_list *list = field;
 
@@ -183,8 +183,9 @@ upstreams_dial(const struct listener_config *listener, char *text, size_t size)
 	reactor_free(dials.reactor);
 	for (size_t i = 0; i < dials.count; i++) {
 		if (used < size)
-			used += (size_t)snprintf(text + used, size - used, "%s%s: %s", i > 0 ? "; " : "",
-						 dials.items[i].address->text, dials.items[i].outcome);
+			used += (size_t)snprintf(text + used, size - used, "%s%s: %s",
+						 i > 0 ? "; " : "", dials.items[i].address->text,
+						 dials.items[i].outcome);
 		free(dials.items[i].places);
 	}
 	if (dials.left_out > 0 && used < size)

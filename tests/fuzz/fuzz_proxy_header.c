@@ -33,7 +33,9 @@ checksum_of(const uint8_t *bytes, size_t length)
 	return ~crc;
 }
 
-/* "1.2.3.4" or "::1", and a port, from the fields of a line; the port must be printed as it stands. */
+/*
+ * "1.2.3.4" or "::1", and a port, from the fields of a line; the port must be printed as it stands.
+ */
 static bool
 simple_address(int family, const char *text, const char *port, union peer_address *address)
 {
@@ -76,7 +78,8 @@ simple_line(const uint8_t *bytes, size_t length)
 		return verdict;
 	}
 	memcpy(text, bytes, verdict.length - 2);
-	if (sscanf(text, "PROXY %7s %107s %107s %107s %107s", protocol, from, to, from_port, to_port)
+	if (sscanf(text, "PROXY %7s %107s %107s %107s %107s", protocol, from, to, from_port,
+		   to_port)
 	    != 5)
 		return verdict;
 	snprintf(again, sizeof again, "PROXY %s %s %s %s %s", protocol, from, to, from_port,

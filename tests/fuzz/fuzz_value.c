@@ -1,4 +1,5 @@
-/* fuzz_value.c - feeds every type of option any text: it is refused in words, or means one thing. */
+/* fuzz_value.c - feeds every type of option any text: it is refused in words, or means one
+ * thing. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-"""Servers behind a proxy that go down and come up at their address, and tell clients who they are."""
+"""Servers behind a proxy that go down and come up at their address, and tell clients who they
+are."""
 
 import contextlib
 import random
@@ -11,7 +12,10 @@ import support
 
 
 class Backend:
-    """A server on loopback. handler(backend, connection) has each connection in a thread of its own."""
+    """
+    A server on loopback. handler(backend, connection) has each connection in a thread of its
+    own.
+    """
 
     def __init__(self, name, handler, family=socket.AF_INET, kind=socket.SOCK_STREAM):
         self.name = name.encode()

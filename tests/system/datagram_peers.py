@@ -89,7 +89,10 @@ def upstream():
 
 
 class Crowd:
-    """One socket that sends from any address of 127.0.0.0/8, and says which of them an answer has come to."""
+    """
+    One socket that sends from any address of 127.0.0.0/8, and says which of them an answer has
+    come to.
+    """
 
     def __init__(self, port):
         self.port = port		# of the listener, on 127.0.0.1
@@ -129,7 +132,9 @@ def crowd():
 
 
 def summary(daemon, name):
-    """What the summary says of a listener: {"datagrams in": 3, "flows open": 1, "session_timeout": 2}."""
+    """
+    What the summary says of a listener: {"datagrams in": 3, "flows open": 1, "session_timeout": 2}.
+    """
     since = len(daemon.log)
     daemon.signal(10)
     text = daemon.wait_log(rf" {name}: (\d+ open, .*)", since)[1]

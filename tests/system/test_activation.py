@@ -120,7 +120,8 @@ def test_a_name_that_was_not_passed_is_an_error(passed, tcp):
 def test_a_kind_of_socket_that_does_not_fit_what_the_protocol_is_told_is_an_error(passed, tcp, udp):
     config = listener("web", "proxy", "systemd:web", upstream="tcp://127.0.0.1:1")
     daemon = passed(config, [("web", udp), ("web", tcp)], ready=False)
-    assert re.search(r'listen: "udp://127\.0\.0\.1:\d+" is for datagrams, and no upstream is', daemon.fail())
+    assert re.search(r'listen: "udp://127\.0\.0\.1:\d+" is for datagrams, and no upstream is',
+                     daemon.fail())
 
 
 def test_connections_of_passed_sockets_may_begin_with_a_proxy_header(passed, tcp, unix):

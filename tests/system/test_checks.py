@@ -27,7 +27,10 @@ def wait_down(daemon, server, why, failures=r"\d+"):
 
 
 def downs(daemon):
-    """The lines of those that went down; a slow machine has checks that time out, and that is no fault."""
+    """
+    The lines of those that went down; a slow machine has checks that time out, and that is no
+    fault.
+    """
     return daemon.lines(": down after .*: (?!Connection timed out$)")
 
 
@@ -73,7 +76,8 @@ def test_the_answer_decides(twined, backend):
     a.answer = b"-LOADING Redis is loading the dataset in memory\r\n"
     b.answer = b"+PONG\r\n"
     daemon = proxy(twined, a, b, check=PING, **UNHURRIED)
-    wait_down(daemon, a, 'the answer begins "-LOADING Redis is loading the dataset in"', failures="1")
+    wait_down(daemon, a, 'the answer begins "-LOADING Redis is loading the dataset in"',
+              failures="1")
     assert not daemon.lines(re.escape(b.address))
     a.answer = b.answer
     daemon.wait_log(rf"{a.address}: up$")

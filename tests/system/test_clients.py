@@ -47,7 +47,8 @@ def client(*command, data=b""):
     """What a program prints that is given data on its standard input."""
     if shutil.which(command[0]) is None:
         pytest.skip(f"{command[0]} is not installed")
-    result = subprocess.run(command, input=data, capture_output=True, timeout=2 * PATIENCE, check=False)
+    result = subprocess.run(command, input=data, capture_output=True, timeout=2 * PATIENCE,
+                            check=False)
     assert result.returncode == 0, result.stderr
     return result.stdout
 
@@ -84,7 +85,8 @@ def test_nc_through_a_unix_socket(services, directory):
 
 def test_nc_over_udp(services):
     port = str(services("echo").port("it", "udp"))
-    assert client("nc", "-u", "-w", str(int(PATIENCE)), "-W", "1", "127.0.0.1", port, data=b"hi") == b"hi"
+    assert client("nc", "-u", "-w", str(int(PATIENCE)), "-W", "1", "127.0.0.1", port,
+                  data=b"hi") == b"hi"
 
 
 def test_nc_reads_the_time_of_day(services):

@@ -97,7 +97,8 @@ def test_version_names_the_libraries_and_features(option):
 
 
 @pytest.mark.parametrize("args", [
-    ["--no-such-option"], ["-x"], ["-c"], ["-L"], ["--reload"], ["--reload", "x"], ["--reload", "0"],
+    ["--no-such-option"], ["-x"], ["-c"], ["-L"], ["--reload"], ["--reload", "x"],
+    ["--reload", "0"],
     ["--reload", "-1"], ["--reload", "12x"], ["stray"], ["-t", "stray"], ["-t", "-T"], ["-p", "-t"],
     ["-l", "echo", "echo"], ["-c", "a", "-c", "b"], ["-t", "--reload", "1"], ["-V", "stray"],
     ["--test=yes"],
@@ -172,7 +173,8 @@ def test_a_dump_has_what_was_said_and_the_defaults(file):
     for line in ("threads = 3", "reactor = poll", "accept_rate = 500/m", "on_full = reset",
                  "max_connections_per_ip = 3", "connect_timeout = 250ms", "max_line = 1K",
                  "linger_timeout = 5s"):
-        assert re.search("^" + re.escape(line).replace(r"\ =\ ", r"\s*=\s*") + "$", dump, re.M), line
+        assert re.search("^" + re.escape(line).replace(r"\ =\ ", r"\s*=\s*") + "$", dump,
+                         re.M), line
     sections = re.findall(r"^\[listener:(\S+)\]$", dump, re.M)
     assert {"echo", "day", "quote", "hub", "web"} <= set(sections)
     assert re.search(r"^idle_timeout\s*=\s*5m$", dump, re.M)

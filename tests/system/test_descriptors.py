@@ -79,12 +79,14 @@ def test_accepting_goes_on_by_itself_after_one_is_free(exhausted):
 def test_with_max_connections_auto_the_limit_is_never_met(twined):
     daemon = twined("[daemon]\nthreads = 2\n" + listener("echo", "echo"),
                     limits={resource.RLIMIT_NOFILE: 160})
-    waiting = [daemon.connect("echo") for _ in range(200)]		# more than there is room for
+    # More than there is room for.
+    waiting = [daemon.connect("echo") for _ in range(200)]
     for client in waiting:
         client.sendall(b"?")
         client.settimeout(0.01)
     while waiting:
-        client = wait_for(lambda: next(filter(is_served, waiting), None), "one that waits is served")
+        client = wait_for(lambda: next(filter(is_served, waiting), None),
+                          "one that waits is served")
         client.close()
         waiting.remove(client)
     assert not daemon.lines("Too many open files")

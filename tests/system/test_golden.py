@@ -1,4 +1,5 @@
-"""Bad configurations get exactly their errors; good ones are taken, and dumped so that they read back."""
+"""Bad configurations get exactly their errors; good ones are taken, and dumped so that they read
+back."""
 import os
 import pathlib
 import shutil
@@ -89,7 +90,8 @@ def test_file_of_1_mib_is_taken(ini):
 
 
 def test_file_over_1_mib(ini):
-    assert ini(LISTENER + b"\n" * (1024 * 1024 - len(LISTENER) + 1)) == refused("is larger than 1 MiB")
+    content = LISTENER + b"\n" * (1024 * 1024 - len(LISTENER) + 1)
+    assert ini(content) == refused("is larger than 1 MiB")
 
 
 def test_file_far_over_1_mib(ini, tmp_path):
@@ -99,7 +101,8 @@ def test_file_far_over_1_mib(ini, tmp_path):
 
 
 def test_no_file(tmp_path):
-    assert run(tmp_path, "-t", "-c", "t.ini") == refused("cannot be read: No such file or directory")
+    result = run(tmp_path, "-t", "-c", "t.ini")
+    assert result == refused("cannot be read: No such file or directory")
 
 
 def test_directory(tmp_path):
@@ -120,7 +123,8 @@ def test_device(tmp_path, device):
 
 def test_dangling_link(tmp_path):
     (tmp_path / "t.ini").symlink_to("nowhere")
-    assert run(tmp_path, "-t", "-c", "t.ini") == refused("cannot be read: No such file or directory")
+    result = run(tmp_path, "-t", "-c", "t.ini")
+    assert result == refused("cannot be read: No such file or directory")
 
 
 def test_many_errors_are_all_shown_quickly(ini):
@@ -143,10 +147,12 @@ def test_included_files_are_sorted_and_placed(ini, tmp_path):
 def test_include_is_relative_to_the_file(tmp_path):
     folder = tmp_path / "[a*]"
     (folder / "d").mkdir(parents=True)
-    for path, content in ((folder / "t.ini", b"[daemon]\ninclude = d/*.ini\n"), (folder / "d" / "e.ini", LISTENER)):
+    for path, content in ((folder / "t.ini", b"[daemon]\ninclude = d/*.ini\n"),
+                          (folder / "d" / "e.ini", LISTENER)):
         path.write_bytes(content)
         path.chmod(0o644)
-    assert run(tmp_path, "-t", "-c", "[a*]/t.ini") == (0, "[a*]/t.ini: OK: 1 listeners, 0 connectors\n", "")
+    result = run(tmp_path, "-t", "-c", "[a*]/t.ini")
+    assert result == (0, "[a*]/t.ini: OK: 1 listeners, 0 connectors\n", "")
 
 
 def test_file_value_is_dumped_absolute(golden):
@@ -162,7 +168,8 @@ def test_environment(ini):
     assert ini(content, PORT="x y")[2].startswith(
         't.ini:2: [listener:e] listen: "tcp://127.0.0.1:x y" has a blank in it')
     assert ini(content, PORT="7\n[x]")[2].startswith(
-        "t.ini:2: [listener:e] listen: with its variables put in, the value has the control character U+000A")
+        "t.ini:2: [listener:e] listen: with its variables put in, the value has the control "
+        "character U+000A")
 
 
 def test_environment_is_not_expanded_twice(ini):
@@ -179,7 +186,8 @@ def test_environment_is_not_expanded_twice(ini):
 def test_environment_that_no_file_can_hold(ini, value, wrong):
     content = b"[listener:q]\nlisten = tcp://127.0.0.1:7017\nprotocol = qotd\nquote = ${QUOTE}\n"
     assert ini(content, QUOTE=value)[2] == (
-        f"t.ini:4: [listener:q] quote: with its variables put in, the value has {wrong}\nt.ini: 1 error\n")
+        f"t.ini:4: [listener:q] quote: with its variables put in, the value has {wrong}\n"
+        "t.ini: 1 error\n")
 
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -203,7 +211,8 @@ def test_root_refuses_what_a_group_writes(ini, tmp_path):
 def test_root_refuses_another_users_file(ini, tmp_path):
     assert ini(LISTENER)[0] == 0
     os.chown(tmp_path / "t.ini", 12345, 0)
-    assert run(tmp_path, "-t", "-c", "t.ini") == refused("belongs to another user, so root does not read it: "
+    assert run(tmp_path, "-t", "-c",
+               "t.ini") == refused("belongs to another user, so root does not read it: "
                                                          "chown root")
 
 
@@ -212,7 +221,8 @@ SPECS_GOOD = {
     "  echo\ttcp://127.0.0.1:7,udp://127.0.0.1:7  idle_timeout=5s ": [
         "listen = tcp://127.0.0.1:7,udp://127.0.0.1:7", "idle_timeout = 5s"],
     'qotd udp://127.0.0.1:7 quote="a \\"b\\" \\\\ c"': ['quote = a "b" \\ c'],
-    'proxy tcp://127.0.0.1:7 upstream="tcp://10.0.0.5:80 weight=3, tcp://spare:80 backup" balance=source':
+    'proxy tcp://127.0.0.1:7 upstream="tcp://10.0.0.5:80 weight=3, tcp://spare:80 backup" '
+    'balance=source':
         ["upstream = tcp://10.0.0.5:80 weight=3, tcp://spare:80 backup", "balance = source"],
     r'proxy tcp://127.0.0.1:7 check="\"PING\r\n\" \"a\\\\b\"" upstream=unix:///x':
         [r'check = "PING\r\n" "a\\b"', "upstream = unix:///x"],
@@ -231,8 +241,8 @@ SPECS_BAD = {
     "": "expected PROTOCOL ADDRESS[,ADDRESS...] [key=value...]",
     "echo": "expected PROTOCOL ADDRESS[,ADDRESS...] [key=value...]",
     "ehco tcp://127.0.0.1:7": 'protocol: "ehco" is not a protocol, did you mean "echo"?',
-    "echo 127.0.0.1:7": 'listen: "127.0.0.1:7" is not an address such as tcp://127.0.0.1:80, udp://[::1]:53, '
-                        "unix:///run/x.sock, systemd:NAME",
+    "echo 127.0.0.1:7": 'listen: "127.0.0.1:7" is not an address such as tcp://127.0.0.1:80, '
+                        "udp://[::1]:53, unix:///run/x.sock, systemd:NAME",
     "echo tcp://127.0.0.1:7 backlog": '"backlog" is not key=value',
     "echo tcp://127.0.0.1:7 =5": '"=5" is not key=value',
     "echo tcp://127.0.0.1:7 baklog=5": 'baklog: unknown key, did you mean "backlog"?',
@@ -240,7 +250,8 @@ SPECS_BAD = {
     "echo tcp://127.0.0.1:7 backlog=5 backlog=6": "backlog: repeated key",
     "echo tcp://127.0.0.1:7 listen=udp://127.0.0.1:7":
         "listen: is said already: a -L begins with PROTOCOL ADDRESS[,ADDRESS...]",
-    'echo tcp://127.0.0.1:7 backlog="5': "backlog: a value that begins with a quote and does not end with one",
+    'echo tcp://127.0.0.1:7 backlog="5':
+        "backlog: a value that begins with a quote and does not end with one",
     'echo tcp://127.0.0.1:7 backlog="5"6': "backlog: text right after the closing quote of a value",
     'qotd tcp://127.0.0.1:7 quote=" x"':
         "quote: the value has a blank at its start or end, where a file cannot hold one",
@@ -261,8 +272,8 @@ def test_bad_spec(tmp_path, spec):
 
 def test_spec_with_odd_bytes_is_escaped(tmp_path):
     errors = run(tmp_path, "-t", "-L", "echo tcp://127.0.0.1:7 \x1b[2J")[2]
-    assert errors.splitlines()[0] == ("-L 'echo tcp://127.0.0.1:7 \\x1b[2J': the text has the control character "
-                                      "U+001B")
+    assert errors.splitlines()[0] == (
+        "-L 'echo tcp://127.0.0.1:7 \\x1b[2J': the text has the control character U+001B")
 
 
 def test_specs_get_names_of_their_own(ini):
@@ -273,5 +284,5 @@ def test_specs_get_names_of_their_own(ini):
 
 def test_spec_conflicts_with_file(ini):
     assert ini(LISTENER, "-t", "-L", "echo tcp://127.0.0.1:7007")[2] == (
-        "-L 'echo tcp://127.0.0.1:7007': listen: \"tcp://127.0.0.1:7007\" is already taken by [listener:echo] at "
-        "t.ini:2\nt.ini: 1 error\n")
+        "-L 'echo tcp://127.0.0.1:7007': listen: \"tcp://127.0.0.1:7007\" is already taken by "
+        "[listener:echo] at t.ini:2\nt.ini: 1 error\n")

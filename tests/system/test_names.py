@@ -121,7 +121,10 @@ def web(upstream=UPSTREAM, **keys):
 
 
 def wait_served(network, daemon, host, least_s, most_s):
-    """Each client hears that server and none sooner than it may; some, when nothing else is slow, in time."""
+    """
+    Each client hears that server and none sooner than it may; some, when nothing else is slow,
+    in time.
+    """
     def in_time():
         started = time.monotonic()
         assert network.ask(daemon) == host

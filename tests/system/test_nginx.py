@@ -152,7 +152,8 @@ def test_uploads_and_downloads_at_once_arrive_whole(nginx, digest, forward):
 def test_wrk_gets_every_answer(nginx, forward, header):
     daemon = forward(nginx.address())
     before = accepted(nginx)
-    text = client("wrk", "-t", "2", "-c", "64", "-d", "3s", "--timeout", "60s", "-H", f"Connection: {header}",
+    text = client("wrk", "-t", "2", "-c", "64", "-d", "3s", "--timeout", "60s", "-H",
+                  f"Connection: {header}",
                   f"http://127.0.0.1:{daemon.port('web')}/short").decode()
     assert "Socket errors" not in text and "Non-2xx" not in text, text
     requests = int(re.search(r"(\d+) requests in", text)[1])

@@ -98,7 +98,8 @@ def test_the_watchdog_is_fed_at_least_twice_an_interval(twined, threads):
 
     def fed_in_time():
         since, started = len(daemon.states), time.monotonic()
-        wait_for(lambda: sum("WATCHDOG=1" in state for state in daemon.states[since:]) >= 5, "it is fed")
+        wait_for(lambda: sum("WATCHDOG=1" in state for state in daemon.states[since:]) >= 5,
+                 "it is fed")
         return time.monotonic() - started < 5 * 0.25
     wait_for(fed_in_time, "it is fed as often as that")
 

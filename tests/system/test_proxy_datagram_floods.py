@@ -1,4 +1,5 @@
-"""Floods of datagrams from made-up sources: whoever is honest is served, and everything is given back."""
+"""Floods of datagrams from made-up sources: whoever is honest is served, and everything is given
+back."""
 
 import resource
 import socket
@@ -22,7 +23,10 @@ def ask(client, request):
 
 
 class Flood:
-    """A crowd whose every datagram comes from a source of its own, as fast as the daemon takes them."""
+    """
+    A crowd whose every datagram comes from a source of its own, as fast as the daemon takes
+    them.
+    """
 
     def __init__(self, crowd_of, daemon, name, datagrams=1):
         self.clients = crowd_of(daemon.port(name, "udp"))
@@ -50,7 +54,8 @@ def answer_the_honest(data, _source):
 @pytest.mark.parametrize("limits", [None, NOFILE], ids=["sessions", "descriptors"])
 def test_new_clients_are_served_in_a_flood(twined, crowd, limits):
     echo = twined(listener("echo", "echo", "udp://127.0.0.1:0"))	# answers the flood, too
-    daemon = twined(listener("it", "proxy", "udp://127.0.0.1:0", upstream=echo.address("echo", "udp"),
+    daemon = twined(listener("it", "proxy", "udp://127.0.0.1:0",
+                             upstream=echo.address("echo", "udp"),
                              max_sessions=10000, session_timeout="1h"), limits=limits)
     flood = Flood(crowd, daemon, "it")
     for number in range(CLIENTS):
@@ -87,7 +92,8 @@ def test_a_client_of_old_keeps_its_flow_in_a_flood(twined, upstream, crowd):
 
 def test_new_clients_are_served_in_a_flood_of_pairs(twined, crowd):
     echo = twined(listener("echo", "echo", "udp://127.0.0.1:0"))
-    daemon = twined(listener("it", "proxy", "udp://127.0.0.1:0", upstream=echo.address("echo", "udp"),
+    daemon = twined(listener("it", "proxy", "udp://127.0.0.1:0",
+                             upstream=echo.address("echo", "udp"),
                              max_sessions=1000))
     flood = Flood(crowd, daemon, "it", datagrams=2)
     for number in range(CLIENTS):
@@ -139,7 +145,8 @@ def test_connections_that_take_every_descriptor_leave_a_few_flows(twined, upstre
 
 def test_after_a_flood_everything_is_given_back(twined, crowd):
     echo = twined(listener("echo", "echo", "udp://127.0.0.1:0"))
-    daemon = twined(listener("it", "proxy", "udp://127.0.0.1:0", upstream=echo.address("echo", "udp"),
+    daemon = twined(listener("it", "proxy", "udp://127.0.0.1:0",
+                             upstream=echo.address("echo", "udp"),
                              session_timeout="500ms", max_sessions=4000))
     before = len(daemon.descriptors())
     Flood(crowd, daemon, "it").go_on(4000)
@@ -153,7 +160,8 @@ def test_after_a_flood_everything_is_given_back(twined, crowd):
 
 def test_a_flood_is_none_of_log_lines(twined, crowd):
     echo = twined(listener("echo", "echo", "udp://127.0.0.1:0"))
-    daemon = twined(listener("it", "proxy", "udp://127.0.0.1:0", upstream=echo.address("echo", "udp"),
+    daemon = twined(listener("it", "proxy", "udp://127.0.0.1:0",
+                             upstream=echo.address("echo", "udp"),
                              max_sessions=100))
     started = time.monotonic()
     flood = Flood(crowd, daemon, "it")
@@ -180,7 +188,8 @@ def narrow(root):
 
 def test_new_clients_are_served_when_local_ports_run_out(twined, narrow):
     echo = twined(listener("echo", "echo", "udp://127.0.0.1:7"), wrapper=narrow.enter)
-    daemon = twined(listener("it", "proxy", "udp://127.0.0.1:53", upstream=echo.address("echo", "udp"),
+    daemon = twined(listener("it", "proxy", "udp://127.0.0.1:53",
+                             upstream=echo.address("echo", "udp"),
                              session_timeout="1h"), wrapper=narrow.enter)
     clients = narrow.call(lambda: Crowd(53))
     for number in range(2000):

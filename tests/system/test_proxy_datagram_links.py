@@ -1,4 +1,5 @@
-"""A proxy of datagrams between real interfaces: larger than a packet, and refusals that come later."""
+"""A proxy of datagrams between real interfaces: larger than a packet, and refusals that come
+later."""
 
 import random
 import socket
@@ -60,7 +61,8 @@ def test_bursts_of_any_size_pass_whole_and_in_order(twined, network, serve):
         # Several of one size go as one message, up to what a packet of 1,500 bytes holds.
         for size in (1, 100, 1200, 1471, 1472, 1473, 2000, 4000, 8000):
             for _ in range(5):
-                requests = [random.randbytes(size) for _ in range(8)] + [random.randbytes(size // 2)]
+                requests = [random.randbytes(size) for _ in range(8)]
+                requests.append(random.randbytes(size // 2))
                 for request in requests:
                     client.send(request)
                 assert [client.recv(1 << 16) for _ in requests] == requests

@@ -1,4 +1,5 @@
-"""A proxy of datagrams: each client has a flow of its own, what it sends goes on whole, and so do answers."""
+"""A proxy of datagrams: each client has a flow of its own, what it sends goes on whole, and so do
+answers."""
 
 import contextlib
 import os
@@ -42,7 +43,9 @@ def quiet(client, seconds=0.1):
 
 
 def is_served(client, request=b"?"):
-    """That a client gets its own request back; used as a mark that all before it has been handled."""
+    """
+    That a client gets its own request back; used as a mark that all before it has been handled.
+    """
     assert ask(client, request) == request
 
 
@@ -63,7 +66,8 @@ def served_sometime(client, request=b"?"):
 @pytest.mark.parametrize("near", KINDS)
 def test_every_kind_goes_to_every_kind(twined, upstream, directory, near, far):
     server = upstream(address(far, directory, "far"))
-    daemon = twined(listener("it", "proxy", address(near, directory, "near"), upstream=server.address))
+    daemon = twined(listener("it", "proxy", address(near, directory, "near"),
+                             upstream=server.address))
     client = daemon.connect("it", scheme(near))
     client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
     largest = min(UDP_LARGEST.get(near, 65527), UDP_LARGEST.get(far, 65527))
@@ -77,7 +81,8 @@ def test_every_kind_goes_to_every_kind(twined, upstream, directory, near, far):
 @pytest.mark.parametrize("near", KINDS)
 def test_datagrams_of_a_flow_keep_their_order(twined, upstream, directory, near, far):
     server = upstream(address(far, directory, "far"))
-    daemon = twined(listener("it", "proxy", address(near, directory, "near"), upstream=server.address))
+    daemon = twined(listener("it", "proxy", address(near, directory, "near"),
+                             upstream=server.address))
     client = daemon.connect("it", scheme(near))
     sent = 0
     for _ in range(40):
@@ -89,7 +94,8 @@ def test_datagrams_of_a_flow_keep_their_order(twined, upstream, directory, near,
         assert [client.recv(4096) for _ in requests] == requests
 
 
-def test_what_is_larger_than_the_other_side_takes_is_counted_and_nothing_else_is_lost(twined, upstream):
+def test_what_is_larger_than_the_other_side_takes_is_counted_and_nothing_else_is_lost(twined,
+                                                                                      upstream):
     server = upstream("udp://127.0.0.1:0")
     daemon = twined(listener("it", "proxy", "udp://[::1]:0", upstream=server.address))
     client = daemon.connect("it", "udp")
@@ -100,7 +106,8 @@ def test_what_is_larger_than_the_other_side_takes_is_counted_and_nothing_else_is
     assert summary(daemon, "it")["too_large"] == 2
 
 
-def test_an_answer_larger_than_the_client_takes_is_counted_and_nothing_else_is_lost(twined, upstream):
+def test_an_answer_larger_than_the_client_takes_is_counted_and_nothing_else_is_lost(twined,
+                                                                                    upstream):
     answers = [b"a", b"x" * 65527, b"b"]
     server = upstream("udp://[::1]:0", lambda data, source: answers)
     daemon = twined(listener("it", "proxy", "udp://127.0.0.1:0", upstream=server.address))
@@ -112,7 +119,8 @@ def test_an_answer_larger_than_the_client_takes_is_counted_and_nothing_else_is_l
 
 def test_a_unix_datagram_larger_than_any_is_not_cut(twined, upstream, directory):
     server = upstream(f"unixgram://{directory}/far")
-    daemon = twined(listener("it", "proxy", f"unixgram://{directory}/near", upstream=server.address))
+    daemon = twined(listener("it", "proxy", f"unixgram://{directory}/near",
+                             upstream=server.address))
     client = daemon.connect("it", "unixgram")
     client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
     client.send(b"x" * 65537)
@@ -166,7 +174,8 @@ def test_a_flow_ends_when_it_is_silent(twined, upstream):
     client.send(b"one")
     peer = re.escape("udp://127.0.0.1:%d" % client.getsockname()[1])
     daemon.wait_log(rf"info: it udp://\S+: {peer}: open$")
-    daemon.wait_log(rf"info: it udp://\S+: {peer}: closed: session_timeout, 3 bytes in, 0 out, \d+\.\d+ s$")
+    daemon.wait_log(rf"info: it udp://\S+: {peer}: closed: session_timeout, "
+                    r"3 bytes in, 0 out, \d+\.\d+ s$")
     assert time.monotonic() - started >= 0.3
     # Nobody answers from an old socket to a new flow.
     server.send(b"late", server.wait(1)[0][1])
@@ -339,7 +348,8 @@ def test_while_no_upstream_serves_datagrams_are_counted_and_then_served(twined, 
 def test_every_address_of_a_name_is_tried(twined, upstream):
     server = upstream()
     port = server.address.rpartition(":")[2]
-    daemon = twined(listener("it", "proxy", "udp://127.0.0.1:0", upstream=f"udp://localhost:{port}"))
+    daemon = twined(listener("it", "proxy", "udp://127.0.0.1:0",
+                             upstream=f"udp://localhost:{port}"))
     served_sometime(daemon.connect("it", "udp"))		# no datagram waits for the name
 
 
@@ -370,7 +380,8 @@ def test_clients_are_spread_and_stay(twined, upstream):
 
 def test_a_unix_client_waits_for_a_unix_upstream_and_loses_nothing(twined, upstream, directory):
     server = upstream(f"unixgram://{directory}/far", silence)
-    daemon = twined(listener("it", "proxy", f"unixgram://{directory}/near", upstream=server.address))
+    daemon = twined(listener("it", "proxy", f"unixgram://{directory}/near",
+                             upstream=server.address))
     client = daemon.connect("it", "unixgram")
     for number in range(3000):
         client.send(b"%d" % number)
@@ -379,7 +390,8 @@ def test_a_unix_client_waits_for_a_unix_upstream_and_loses_nothing(twined, upstr
 
 def test_a_unix_client_that_reads_late_gets_every_answer(twined, upstream, directory):
     server = upstream("udp://127.0.0.1:0", lambda data, source: [b"%d" % i for i in range(100)])
-    daemon = twined(listener("it", "proxy", f"unixgram://{directory}/near", upstream=server.address))
+    daemon = twined(listener("it", "proxy", f"unixgram://{directory}/near",
+                             upstream=server.address))
     late, other = (daemon.connect("it", "unixgram") for _ in range(2))
     late.send(b"?")
     other.send(b"?")
@@ -388,7 +400,8 @@ def test_a_unix_client_that_reads_late_gets_every_answer(twined, upstream, direc
 
 
 @pytest.mark.parametrize("near", ["udp", "path"])
-def test_a_unix_upstream_that_does_not_read_holds_up_no_client_of_another(twined, upstream, directory, near):
+def test_a_unix_upstream_that_does_not_read_holds_up_no_client_of_another(twined, upstream,
+                                                                          directory, near):
     server = upstream(f"unixgram://{directory}/far")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as hung:
         hung.bind(f"{directory}/hung")
@@ -418,7 +431,8 @@ def test_a_unix_upstream_that_goes_leaves_nobody_waiting(twined, upstream, direc
     hung.close()
     os.unlink(f"{directory}/far")
     upstream(where)
-    wait_for(lambda: client.send(b"!") and summary(daemon, "it")["datagrams out"], "it is served again")
+    wait_for(lambda: client.send(b"!") and summary(daemon, "it")["datagrams out"],
+             "it is served again")
 
 
 # ---- Rules
@@ -442,7 +456,8 @@ def test_a_source_port_below_1024_is_sent_on_and_not_answered(twined, upstream, 
 
 def test_a_unix_socket_without_a_name_is_sent_on_and_not_answered(twined, upstream, directory):
     server = upstream()
-    daemon = twined(listener("it", "proxy", f"unixgram://{directory}/near", upstream=server.address))
+    daemon = twined(listener("it", "proxy", f"unixgram://{directory}/near",
+                             upstream=server.address))
     for _ in range(2):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as nameless:
             nameless.sendto(b"one way", f"{directory}/near")
@@ -586,7 +601,8 @@ def test_a_reload_does_not_touch_the_flows_of_an_unchanged_listener(twined, upst
     assert len({source for _, source in server.received}) == 1
 
 
-def test_after_a_change_what_was_asked_is_answered_and_new_goes_to_the_new_upstream(twined, upstream):
+def test_after_a_change_what_was_asked_is_answered_and_new_goes_to_the_new_upstream(twined,
+                                                                                    upstream):
     old, new = upstream(answer=silence), upstream()
     daemon = twined(listener("it", "proxy", "udp://127.0.0.1:0", upstream=old.address))
     client = daemon.connect("it", "udp")
@@ -677,7 +693,8 @@ def test_a_reload_may_widen_and_narrow_an_address(twined, upstream, protocol, fi
         assert bound_at(daemon, port) == 1		# nothing of the other one is left
 
 
-@pytest.mark.parametrize("listen", ["udp://127.0.0.1:{port}", "udp://*:{port}", "udp://0.0.0.0:{port}"])
+@pytest.mark.parametrize("listen",
+                         ["udp://127.0.0.1:{port}", "udp://*:{port}", "udp://0.0.0.0:{port}"])
 def test_a_removed_listener_can_come_back_at_once(twined, upstream, listen):
     server = upstream()
     other = listener("other", "echo", "udp://127.0.0.1:0")
@@ -686,7 +703,8 @@ def test_a_removed_listener_can_come_back_at_once(twined, upstream, listen):
     port = daemon.port("it", "udp")
     is_served(client, b"one")
     reloaded(daemon, other)
-    reloaded(daemon, other + listener("back", "proxy", listen.format(port=port), upstream=server.address))
+    reloaded(daemon,
+             other + listener("back", "proxy", listen.format(port=port), upstream=server.address))
     is_served(client, b"two")
     is_served(daemon.connect("back", "udp"), b"three")
 
@@ -708,7 +726,8 @@ def test_a_unix_socket_of_a_removed_listener_can_come_back_at_once(twined, upstr
 
 def test_reloads_in_the_midst_of_traffic_lose_nothing(twined, upstream):
     server = upstream()
-    config = [listener("it", "proxy", "udp://127.0.0.1:0", upstream=server.address, max_sessions=most)
+    config = [listener("it", "proxy", "udp://127.0.0.1:0", upstream=server.address,
+                       max_sessions=most)
               for most in (100, 200)]
     daemon = twined(config[0])
     clients = [daemon.connect("it", "udp") for _ in range(10)]

@@ -351,7 +351,10 @@ def test_many_who_wait_cost_little_cpu_and_are_all_served(twined, starting):
     clients = [daemon.connect("web") for _ in range(count)]
 
     def is_calm():
-        """In the end most pause for a second or more; each retry costs what a refused connection does."""
+        """
+        In the end most pause for a second or more; each retry costs what a refused
+        connection does.
+        """
         before, started = daemon.cpu_time(), time.monotonic()
         time.sleep(1.5)		# the span that is measured
         return (daemon.cpu_time() - before) / (time.monotonic() - started) < 0.2 * SLOW

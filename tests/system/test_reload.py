@@ -423,7 +423,8 @@ def test_many_reloads_leak_no_descriptor_and_no_memory(twined, directory):
     descriptors, memory = len(daemon.descriptors()), daemon.rss()
     for n in range(10, 70):
         assert daemon.reload(change(n)).returncode == 0
-    wait_for(lambda: abs(len(daemon.descriptors()) - descriptors) <= 1, "as many as before are open")
+    wait_for(lambda: abs(len(daemon.descriptors()) - descriptors) <= 1,
+             "as many as before are open")
     assert SANITIZED or daemon.rss() - memory < 4 << 20
 
 

@@ -233,7 +233,8 @@ def test_a_server_killed_while_it_reads_resets_its_clients(forward, mortal):
     clients = [daemon.connect("web") for _ in range(8)]
     for client in clients:
         client.sendall(b"r" + b"x" * (1 << 20))
-    os.kill(mortal.process.pid, signal.SIGSTOP)		# so that there is something unread when it dies
+    os.kill(mortal.process.pid,
+            signal.SIGSTOP)		# so that there is something unread when it dies
     for client in clients:
         fill(client, 0, 0.05)
     wait_for(lambda: unread_at(mortal) == len(clients), "each has something unread")

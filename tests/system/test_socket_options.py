@@ -50,7 +50,7 @@ def accepted(daemon, name="it"):
     return ss(f"( sport = {daemon.port(name)} and dport = {client.getsockname()[1]} )")
 
 
-def test_an_accepted_connection_is_probed_as_the_keys_say_and_after_a_reload_as_the_new_ones_do(twined):
+def test_an_accepted_connection_is_probed_as_the_keys_say_also_after_a_reload(twined):
     address = free_address()
     daemon = twined(listener("it", "echo", address, keepalive_idle=f"{IDLE_S}s"))
     assert IDLE_S - 60 <= keepalive_s(accepted(daemon)) <= IDLE_S
@@ -75,9 +75,11 @@ def options_of(sock):
 
 def test_every_key_reaches_the_listening_socket_and_leaves_it_again(passed, tcp):
     before = options_of(tcp)
-    daemon = passed(listener("it", "echo", "systemd:web", keepalive_idle="77s", keepalive_interval="1500ms",
+    daemon = passed(listener("it", "echo", "systemd:web", keepalive_idle="77s",
+                             keepalive_interval="1500ms",
                              keepalive_count=3, tcp_user_timeout="9s", dscp="af41"), [("web", tcp)])
-    wanted = {"no delay": 1, "keepalive": 1, "idle": 77, "interval": 2, "count": 3, "user timeout": 9000,
+    wanted = {"no delay": 1, "keepalive": 1, "idle": 77, "interval": 2, "count": 3,
+              "user timeout": 9000,
               "tos": 34 << 2}
     assert options_of(tcp) == wanted
     assert daemon.reload(listener("it", "echo", "systemd:web", keepalive_count=5)).returncode == 0
@@ -131,7 +133,8 @@ def test_the_dscp_of_answered_datagrams(twined, host):
 def test_the_dscp_of_streams_to_clients_and_to_upstreams(twined):
     daemon = twined(listener("up", "echo"))
     upstream = daemon.address("up")
-    daemon.reload(listener("up", "echo", upstream) + listener("it", "proxy", upstream=upstream, dscp="ef"))
+    daemon.reload(listener("up", "echo", upstream) + listener("it", "proxy", upstream=upstream,
+                                                              dscp="ef"))
     tos = f"tos:{EF:#x}"
     assert tos in accepted(daemon)
     assert tos in ss(f"dport = {daemon.port('up')}")
@@ -183,7 +186,8 @@ def test_a_connection_to_an_upstream_is_probed_as_the_keys_say(twined, spaces):
     upstream.bind(("10.77.0.2", 0))
     upstream.listen()
     port = upstream.getsockname()[1]
-    daemon = twined(listener("it", "proxy", "tcp://10.77.0.1:7000", upstream=f"tcp://10.77.0.2:{port}",
+    daemon = twined(listener("it", "proxy", "tcp://10.77.0.1:7000",
+                             upstream=f"tcp://10.77.0.2:{port}",
                              keepalive_idle=f"{IDLE_S}s"), wrapper=near.enter)
     with upstream, connect(far, 7000), upstream.accept()[0]:
         idle = keepalive_s(ss(f"dport = {port}", near.enter))

@@ -57,7 +57,7 @@ def test_write_timeout_closes_who_does_not_read(twined):
     client = daemon.connect("it")
     while not daemon.lines("closed: "):
         with contextlib.suppress(ConnectionError):
-            push(client)		# again, should it have been slow to take all that finds room
+            push(client)	# again, should it have been slow to take all that finds room
     match = daemon.wait_log("closed: write_timeout, .* ([0-9.]+) s")
     assert float(match[1]) >= 0.5
 

@@ -1,4 +1,5 @@
-"""proxy: which of several upstreams a client is given, and what becomes of those that do not serve."""
+"""proxy: which of several upstreams a client is given, and what becomes of those that do not
+serve."""
 
 import collections
 import itertools
@@ -92,7 +93,8 @@ def test_failures_take_an_upstream_down(twined, backend):
     daemon = twined(config(a, b, max_fails=3, fail_timeout="1h"))
     # Nobody notices.
     assert ask_many(daemon, 30) == {"b": 30}
-    daemon.wait_log(rf"warning: web: upstream {a.address}: down after 3 failures: Connection refused$")
+    daemon.wait_log(rf"warning: web: upstream {a.address}: down after 3 failures: "
+                    "Connection refused$")
     assert summary(daemon, a) == "down, 0 open, 0 connected, 3 refused"
     assert summary(daemon, b) == "up, 0 open, 30 connected, 0 refused"
     assert attempts(daemon, a) == 3
@@ -254,7 +256,8 @@ def test_many_clients_at_a_time_while_upstreams_come_and_go(twined, backend, bal
             try:
                 with daemon.connect("web", source=source) as one:
                     served[receive(one, 1)] += 1
-            except ConnectionResetError:	# a server that stops resets whom it has not accepted
+            except ConnectionResetError:
+                # A server that stops resets whom it has not accepted.
                 served["reset"] += 1
     threads = [threading.Thread(target=client, args=(number,)) for number in range(8)]
     for thread in threads:

@@ -52,7 +52,8 @@ class Service:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         systemctl("daemon-reload")
         subprocess.run(["journalctl", "--sync"], check=True)
-        newest = subprocess.run(["journalctl", "-n", "1", "-o", "json"], capture_output=True, text=True,
+        newest = subprocess.run(["journalctl", "-n", "1", "-o", "json"], capture_output=True,
+                                text=True,
                                 check=True).stdout
         self.cursor = json.loads(newest)["__CURSOR"]
 
@@ -95,9 +96,13 @@ class Service:
         return int(self.show("MainPID"))
 
     def journal(self, **fields):
-        """What twined itself has logged since the test began: the entries that have these fields."""
+        """
+        What twined itself has logged since the test began: the entries that have these
+        fields.
+        """
         subprocess.run(["journalctl", "--sync"], check=True)
-        lines = subprocess.run(["journalctl", "-o", "json", "--after-cursor", self.cursor, "-u", UNIT],
+        lines = subprocess.run(["journalctl", "-o", "json", "--after-cursor", self.cursor, "-u",
+                                UNIT],
                                capture_output=True, text=True, check=True).stdout.splitlines()
         entries = [json.loads(line) for line in lines]
         return [entry for entry in entries
@@ -153,7 +158,8 @@ def ask(address, text=b"hi\n"):
     kind = socket.AF_INET if isinstance(address, tuple) else socket.AF_UNIX
     with socket.socket(kind, socket.SOCK_DGRAM) as client:
         client.settimeout(DEADLINE_S)
-        client.bind(("127.0.0.1", 0) if kind == socket.AF_INET else f"\0client-{os.getpid()}-{id(client)}")
+        client.bind(("127.0.0.1",
+                     0) if kind == socket.AF_INET else f"\0client-{os.getpid()}-{id(client)}")
         client.sendto(text, address)
         return client.recv(65536)
 

@@ -1,4 +1,4 @@
-"""twined as a service: what contract and unit promise, seen by systemctl, journalctl and clients."""
+"""twined as a service: what contract and unit promise, as systemctl, journalctl and clients see."""
 
 import fcntl
 import json
@@ -121,8 +121,8 @@ def test_has_one_capability_and_no_user_of_the_host(service):
 def test_sees_its_files_read_only(service):
     service.start(ECHO_INI)
     root = pathlib.Path(f"/proc/{service.pid}/root")
-    for folder in ("etc", "usr", "usr/bin", "var", "var/lib", "var/log", "opt", "srv", "boot", "root",
-                   "home", "dev", str(INI.parent)[1:]):
+    for folder in ("etc", "usr", "usr/bin", "var", "var/lib", "var/log", "opt", "srv", "boot",
+                   "root", "home", "dev", str(INI.parent)[1:]):
         if not (root / folder).is_dir():
             continue
         with pytest.raises(OSError) as error:     # the mounts say so, also to root

@@ -1,4 +1,5 @@
-/* fake_house.c - what upstreams live in, in memory: a clock, a log, look-ups, dials that a test answers. */
+/* fake_house.c - what upstreams live in, in memory: a clock, a log, look-ups, dials that a test
+ * answers. */
 #include "fake_house.h"
 
 #include <arpa/inet.h>
@@ -21,7 +22,8 @@
 #include "net/transport.h"
 
 _Atomic uint64_t now;
-static struct deadline *deadlines;	/* linked by timer.link.prev; link.next set while they are */
+/* linked by timer.link.prev; link.next set while they are */
+static struct deadline *deadlines;
 
 uint64_t
 reactor_now_ms(void)
@@ -35,7 +37,8 @@ reactor_unset_deadline(struct reactor *reactor, struct deadline *deadline)
 	(void)reactor;
 	if (!wheel_timer_is_set(&deadline->timer))
 		return;
-	for (struct deadline **at = &deadlines; *at != NULL; at = (struct deadline **)&(*at)->timer.link.prev)
+	for (struct deadline **at = &deadlines; *at != NULL;
+	     at = (struct deadline **)&(*at)->timer.link.prev)
 		if (*at == deadline) {
 			*at = (struct deadline *)deadline->timer.link.prev;
 			break;
@@ -61,7 +64,8 @@ advance(uint64_t ms)
 	for (;;) {
 		struct deadline *next = NULL;
 
-		for (struct deadline *at = deadlines; at != NULL; at = (struct deadline *)at->timer.link.prev)
+		for (struct deadline *at = deadlines; at != NULL;
+		     at = (struct deadline *)at->timer.link.prev)
 			if (at->timer.deadline_ms <= until
 			    && (next == NULL || at->timer.deadline_ms <= next->timer.deadline_ms))
 				next = at;
@@ -88,9 +92,11 @@ log_line(enum log_level level, const char *format, ...)
 	pthread_mutex_lock(&log_mutex);
 	used = strlen(log_text);
 	if (used < sizeof log_text / 2) {
-		used += (size_t)snprintf(log_text + used, sizeof log_text - used, "%s: ", names[level]);
+		used += (size_t)snprintf(log_text + used, sizeof log_text - used,
+					 "%s: ", names[level]);
 		va_start(arguments, format);
-		used += (size_t)vsnprintf(log_text + used, sizeof log_text - used, format, arguments);
+		used += (size_t)vsnprintf(log_text + used, sizeof log_text - used, format,
+					  arguments);
 		va_end(arguments);
 		snprintf(log_text + used, sizeof log_text - used, "\n");
 	}
@@ -144,7 +150,8 @@ is_looking_up(void)
 
 struct lookup *
 resolver_look_up(struct resolver *resolver, struct reactor *reactor, const struct address *address,
-		 void (*done)(void *arg, const char *error, struct sockaddr_any *found, size_t count),
+		 void (*done)(void *arg, const char *error, struct sockaddr_any *found,
+			      size_t count),
 		 void *arg)
 {
 	struct lookup *lookup = malloc(sizeof *lookup);

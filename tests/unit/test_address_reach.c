@@ -138,7 +138,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_what_leads_where),
-		cmocka_unit_test(test_what_is_bound_to_an_interface_is_not_reached_through_loopback),
+		cmocka_unit_test(
+			test_what_is_bound_to_an_interface_is_not_reached_through_loopback),
 		cmocka_unit_test(test_every_address_of_this_machine_leads_to_a_listener_on_all),
 	};
 

@@ -1,4 +1,5 @@
-/* test_balance.c - each balance gives every upstream its share, and source moves nobody without need. */
+/* test_balance.c - each balance gives every upstream its share, and source moves nobody without
+ * need. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -120,7 +121,8 @@ what_was_tried_is_not_picked_again(void **state)
 
 		among.tried = tried;
 		for (size_t i = 0; i < MANY; i++) {
-			size_t picked = balance_pick((enum balance)balance, &among, client((uint32_t)i));
+			size_t picked =
+				balance_pick((enum balance)balance, &among, client((uint32_t)i));
 
 			assert_in_range(picked, 0, MANY - 1);
 			assert_false(tried[picked / 64] >> picked % 64 & 1);
@@ -140,7 +142,8 @@ only_the_range_is_looked_at(void **state)
 		among.first = 1;
 		among.end = 3;
 		for (uint32_t i = 0; i < 100; i++)
-			assert_in_range(balance_pick((enum balance)balance, &among, client(i)), 1, 2);
+			assert_in_range(balance_pick((enum balance)balance, &among, client(i)), 1,
+					2);
 	}
 }
 
@@ -208,7 +211,10 @@ least_conn_takes_idle_ones_by_turns(void **state)
 	assert_int_equal(got[1], 100);
 }
 
-/* Fails beyond a chi-square that chance exceeds once in a million; the sequence is the same each time. */
+/*
+ * Fails beyond a chi-square that chance exceeds once in a million; the sequence is the same each
+ * time.
+ */
 static void
 assert_spread(const unsigned *got, const unsigned *weights, double limit)
 {
@@ -360,7 +366,8 @@ the_place_in_the_list_makes_no_difference_to_source(void **state)
 		keys[MANY - 1 - i] = key;
 	}
 	for (uint32_t i = 0; i < 100; i++)
-		assert_int_equal(balance_pick(BALANCE_SOURCE, &among, client(i)), MANY - 1 - before[i]);
+		assert_int_equal(balance_pick(BALANCE_SOURCE, &among, client(i)),
+				 MANY - 1 - before[i]);
 }
 
 static void
@@ -376,7 +383,9 @@ a_thousand_upstreams_share_the_clients(void **state)
 		assert_in_range(got[i], 50, 160);
 }
 
-/* A daemon that is updated, or another one on another machine, sends a client to where it has been. */
+/*
+ * A daemon that is updated, or another one on another machine, sends a client to where it has been.
+ */
 static void
 source_is_the_same_in_every_version(void **state)
 {
@@ -386,7 +395,8 @@ source_is_the_same_in_every_version(void **state)
 	(void)state;
 	for (uint32_t i = 0; i < 64; i++)
 		picked[i] = (char)('0' + balance_pick(BALANCE_SOURCE, &among, client(i)));
-	assert_string_equal(picked, "5750364551164446776436016765271456236266773537174407274677522634");
+	assert_string_equal(picked,
+			    "5750364551164446776436016765271456236266773537174407274677522634");
 }
 
 int

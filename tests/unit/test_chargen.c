@@ -1,4 +1,5 @@
-/* test_chargen.c - chargen sends the pattern of RFC 864 without a gap, however little a socket takes. */
+/* test_chargen.c - chargen sends the pattern of RFC 864 without a gap, however little a socket
+ * takes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -135,13 +136,17 @@ probe_wants_the_first_line(void **state)
 	size_t length = probe->request(NULL, request);
 	assert_true(length >= 74);	/* so that a datagram of one line may be answered to it */
 	memcpy(reply, first_line, 74);
-	assert_int_equal(probe->check(NULL, request, length, reply, 0, false, &failure), PROBE_MORE);
-	assert_int_equal(probe->check(NULL, request, length, reply, 73, false, &failure), PROBE_MORE);
-	assert_int_equal(probe->check(NULL, request, length, reply, 73, true, &failure), PROBE_FAILED);
+	assert_int_equal(probe->check(NULL, request, length, reply, 0, false, &failure),
+			 PROBE_MORE);
+	assert_int_equal(probe->check(NULL, request, length, reply, 73, false, &failure),
+			 PROBE_MORE);
+	assert_int_equal(probe->check(NULL, request, length, reply, 73, true, &failure),
+			 PROBE_FAILED);
 	assert_int_equal(probe->check(NULL, request, length, reply, 74, true, &failure), PROBE_OK);
 	assert_int_equal(probe->check(NULL, request, length, reply, 90, false, &failure), PROBE_OK);
 	reply[0] = '!';
-	assert_int_equal(probe->check(NULL, request, length, reply, 74, false, &failure), PROBE_FAILED);
+	assert_int_equal(probe->check(NULL, request, length, reply, 74, false, &failure),
+			 PROBE_FAILED);
 }
 
 int

@@ -1,4 +1,5 @@
-/* test_config.c - whole configurations: what is inherited, compared, dumped, and told in which order. */
+/* test_config.c - whole configurations: what is inherited, compared, dumped, and told in which
+ * order. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -259,11 +260,13 @@ test_errors_come_in_the_order_of_files_and_lines(void **state)
 	file_write("1.inc", "[listener:x]\nlisten = y\nprotocol = echo\n");
 	file_write("2.inc", "z\n");
 	assert_errors(
-		"[daemon]\ninclude = *.inc\n[listener:b]\nprotocol = nope\n[listener:a\n x\n[defaults]\nbacklog = 0\n",
+		"[daemon]\ninclude = *.inc\n[listener:b]\nprotocol = nope\n[listener:a\n x\n"
+		"[defaults]\nbacklog = 0\n",
 		"t.ini:3: [listener:b] listen: missing: every listener needs it\n"
 		"t.ini:4: [listener:b] protocol: \"nope\" is not a protocol: twined -l lists them\n"
 		"t.ini:5: the header does not close with \"]\"\n"
-		"t.ini:6: the line is indented: a key or header begins at the start of its line, and a value "
+		"t.ini:6: the line is indented: a key or header begins at the start of its line, "
+		"and a value "
 		"ends with its line\n"
 		"t.ini:8: [defaults] backlog: \"0\" is out of range: 1 to 65535\n"
 		"1.inc:2: [listener:x] listen: \"y\" is not an address such as tcp://127.0.0.1:80, "

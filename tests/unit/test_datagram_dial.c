@@ -1,4 +1,5 @@
-/* test_datagram_dial.c - a datagram is sent, and its answers or the refusal come back, over real sockets. */
+/* test_datagram_dial.c - a datagram is sent, and its answers or the refusal come back, over real
+ * sockets. */
 #include "net/datagram_dial.h"
 
 #include <errno.h>
@@ -30,9 +31,10 @@ server_new(int family, struct sockaddr_any *address)
 	address->u.sa.sa_family = (sa_family_t)family;
 	if (family == AF_INET)
 		address->u.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	assert_int_equal(bind(server, &address->u.sa,
-			      family == AF_INET ? sizeof address->u.in : sizeof address->u.sa.sa_family),
-			 0);
+	assert_int_equal(
+		bind(server, &address->u.sa,
+		     family == AF_INET ? sizeof address->u.in : sizeof address->u.sa.sa_family),
+		0);
 	assert_int_equal(getsockname(server, &address->u.sa, &address->length), 0);
 	return server;
 }
@@ -40,7 +42,8 @@ server_new(int family, struct sockaddr_any *address)
 static void
 received(void *arg, const uint8_t *bytes, size_t length)
 {
-	snprintf(got + strlen(got), sizeof got - strlen(got), "%.*s|", (int)length, (const char *)bytes);
+	snprintf(got + strlen(got), sizeof got - strlen(got), "%.*s|", (int)length,
+		 (const char *)bytes);
 	/* The last word: whoever is told may end it. */
 	if (length == 3 && memcmp(bytes, "end", 3) == 0) {
 		datagram_dial_free(dial);
@@ -96,11 +99,15 @@ answers_come_back(void **state)
 		got[0] = '\0';
 		ask(&address, NULL);
 		assert_non_null(dial);
-		assert_int_equal(recvfrom(server, bytes, sizeof bytes, 0, &client.u.sa, &client.length), 5);
+		assert_int_equal(
+			recvfrom(server, bytes, sizeof bytes, 0, &client.u.sa, &client.length), 5);
 		assert_memory_equal(bytes, "hello", 5);
 		for (int j = 0; j < 3; j++)
-			assert_true(sendto(server, j == 0 ? "one" : j == 1 ? "" : "end", j == 1 ? 0 : 3, 0,
-					   &client.u.sa, client.length)
+			assert_true(sendto(server,
+					   j == 0   ? "one"
+					   : j == 1 ? ""
+						    : "end",
+					   j == 1 ? 0 : 3, 0, &client.u.sa, client.length)
 				    >= 0);
 		reactor_run(reactor);
 		assert_string_equal(got, "one||end|");

@@ -1,4 +1,5 @@
-/* test_daytime.c - daytime says the time of any zone, as libc does, and refuses what cannot be a line. */
+/* test_daytime.c - daytime says the time of any zone, as libc does, and refuses what cannot be a
+ * line. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -67,7 +68,8 @@ static void
 formats(void **state)
 {
 	(void)state;
-	struct factory *factory = fake_factory(&daytime_protocol, "format=%s|%%s|%Y-%m-%d %Z|%-d", NULL);
+	struct factory *factory =
+		fake_factory(&daytime_protocol, "format=%s|%%s|%Y-%m-%d %Z|%-d", NULL);
 	clock_now = 1700000000;
 	assert_string_equal(line(factory, SIZE_MAX), "1700000000|%s|2023-11-14 UTC|14\r\n");
 	factory_unref(factory);
@@ -87,10 +89,13 @@ bad_settings_are_refused(void **state)
 		{ "format=%300d", "format: gives a line of more than 200 characters" },
 		{ "format=%9999999999999d", "format: gives a line of more than 200 characters" },
 		{ "timezone=Mars/Olympus",
-		  "timezone: \"Mars/Olympus\" is not a time zone of this system, such as UTC or Europe/Berlin" },
-		{ "timezone=../../../etc/passwd", "timezone: \"../../../etc/passwd\" is not a time zone of "
+		  "timezone: \"Mars/Olympus\" is not a time zone of this system, such as UTC or "
+		  "Europe/Berlin" },
+		{ "timezone=../../../etc/passwd",
+		  "timezone: \"../../../etc/passwd\" is not a time zone of "
 						  "this system, such as UTC or Europe/Berlin" },
-		{ "timezone=/etc/localtime", "timezone: \"/etc/localtime\" is not a time zone of this "
+		{ "timezone=/etc/localtime",
+		  "timezone: \"/etc/localtime\" is not a time zone of this "
 					     "system, such as UTC or Europe/Berlin" },
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -119,10 +124,18 @@ static void
 zones_are_those_of_libc(void **state)
 {
 	(void)state;
-	static const char *const names[] = { "UTC",		 "Europe/Berlin",      "America/New_York",
-					     "Asia/Kolkata",	 "Australia/Lord_Howe", "Africa/Casablanca",
-					     "America/St_Johns", "Pacific/Apia",       "Europe/Dublin",
-					     "Asia/Gaza",	 "Antarctica/Troll",   "America/Nuuk" };
+	static const char *const names[] = { "UTC",
+					     "Europe/Berlin",
+					     "America/New_York",
+					     "Asia/Kolkata",
+					     "Australia/Lord_Howe",
+					     "Africa/Casablanca",
+					     "America/St_Johns",
+					     "Pacific/Apia",
+					     "Europe/Dublin",
+					     "Asia/Gaza",
+					     "Antarctica/Troll",
+					     "America/Nuuk" };
 	if (access("/usr/share/zoneinfo/Europe/Berlin", R_OK) != 0)
 		skip();	/* no zones on this system */
 	srandom(1);
@@ -141,7 +154,8 @@ zones_are_those_of_libc(void **state)
 			    || got.tm_hour != expected.tm_hour || got.tm_yday != expected.tm_yday
 			    || strcmp(got.tm_zone, expected.tm_zone) != 0)
 				fail_msg("%s at %lld: %ld %s, not %ld %s", names[i], (long long)at,
-					 got.tm_gmtoff, got.tm_zone, expected.tm_gmtoff, expected.tm_zone);
+					 got.tm_gmtoff, got.tm_zone, expected.tm_gmtoff,
+					 expected.tm_zone);
 		}
 		zone_free(zone);
 	}
@@ -155,8 +169,8 @@ one_second_around_a_change(void **state)
 	(void)state;
 	if (access("/usr/share/zoneinfo/Europe/Berlin", R_OK) != 0)
 		skip();
-	struct factory *factory =
-		fake_factory(&daytime_protocol, "timezone=Europe/Berlin", "format=%H:%M:%S %z %Z", NULL);
+	struct factory *factory = fake_factory(&daytime_protocol, "timezone=Europe/Berlin",
+					       "format=%H:%M:%S %z %Z", NULL);
 	clock_now = 1774745999;	/* 2026-03-29 */
 	assert_string_equal(line(factory, SIZE_MAX), "01:59:59 +0100 CET\r\n");
 	clock_now++;
@@ -209,8 +223,8 @@ static enum probe_verdict
 check(const char *reply, bool ended)
 {
 	const char *failure;
-	return daytime_protocol.probe->check(NULL, NULL, 0, (const uint8_t *)reply, strlen(reply), ended,
-					     &failure);
+	return daytime_protocol.probe->check(NULL, NULL, 0, (const uint8_t *)reply, strlen(reply),
+					     ended, &failure);
 }
 
 static void

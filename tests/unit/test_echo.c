@@ -75,7 +75,8 @@ datagrams_come_back_whole(void **state)
 		request[i] = (uint8_t)(i * 31 >> 3);
 	for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
 		size_t length;
-		assert_true(fake_datagram(factory, request, lengths[i], lengths[i], reply, &length));
+		assert_true(
+			fake_datagram(factory, request, lengths[i], lengths[i], reply, &length));
 		assert_int_equal(length, lengths[i]);
 		assert_memory_equal(reply, request, length);
 	}
@@ -94,15 +95,18 @@ probe_wants_exactly_its_bytes(void **state)
 	assert_true(probe->half_close);
 	memcpy(reply, request, length);
 	for (size_t i = 0; i < length; i++) {
-		assert_int_equal(probe->check(NULL, request, length, reply, i, false, &failure), PROBE_MORE);
+		assert_int_equal(probe->check(NULL, request, length, reply, i, false, &failure),
+				 PROBE_MORE);
 		assert_int_equal(probe->check(NULL, request, length, reply, i, true, &failure),
 				 PROBE_FAILED);
 	}
-	assert_int_equal(probe->check(NULL, request, length, reply, length, true, &failure), PROBE_OK);
+	assert_int_equal(probe->check(NULL, request, length, reply, length, true, &failure),
+			 PROBE_OK);
 	assert_int_equal(probe->check(NULL, request, length, reply, length + 1, false, &failure),
 			 PROBE_FAILED);
 	reply[7] ^= 1;
-	assert_int_equal(probe->check(NULL, request, length, reply, 8, false, &failure), PROBE_FAILED);
+	assert_int_equal(probe->check(NULL, request, length, reply, 8, false, &failure),
+			 PROBE_FAILED);
 }
 
 int

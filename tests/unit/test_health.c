@@ -1,4 +1,5 @@
-/* test_health.c - an upstream goes down, is tried and comes up, by failures, by checks and by the clock. */
+/* test_health.c - an upstream goes down, is tried and comes up, by failures, by checks and by
+ * the clock. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -94,7 +95,10 @@ failures_further_apart_than_the_time_do_not(void **state)
 	}
 }
 
-/* Whatever the phase of the clock: seven eighths of the time are within it, and more than all is not. */
+/*
+ * Whatever the phase of the clock: seven eighths of the time are within it, and more than all is
+ * not.
+ */
 static void
 the_time_is_a_sliding_one(void **state)
 {
@@ -205,8 +209,10 @@ what_began_before_it_went_down_or_came_up_is_not_counted(void **state)
 	assert_int_equal(health.state, HEALTH_TRIAL);
 	assert_int_equal(health_served(&health, &passive, now), HEALTH_CAME_UP);
 	for (int i = 0; i < 10; i++) {
-		assert_int_equal(health_failed(&health, &passive, first, now, &failures), HEALTH_NO_NEWS);
-		assert_int_equal(health_failed(&health, &passive, before, now, &failures), HEALTH_NO_NEWS);
+		assert_int_equal(health_failed(&health, &passive, first, now, &failures),
+				 HEALTH_NO_NEWS);
+		assert_int_equal(health_failed(&health, &passive, before, now, &failures),
+				 HEALTH_NO_NEWS);
 	}
 	/* But a connection whose beginning nobody has kept is. */
 	assert_int_equal(health_failed(&health, &passive, 0, now, &failures), HEALTH_NO_NEWS);
@@ -235,7 +241,8 @@ its_share_grows_to_the_whole_during_the_time(void **state)
 		assert_in_range(share(&passive), WHOLE * i / 100 - 1, WHOLE * i / 100 + 1);
 		assert_true(share(&passive) > before);
 		/* And it says when to look again, well before it has grown much. */
-		assert_in_range(health_next_ms(&health, &passive, now), now + 1, now + TIMEOUT_MS / 100);
+		assert_in_range(health_next_ms(&health, &passive, now), now + 1,
+				now + TIMEOUT_MS / 100);
 		before = share(&passive);
 	}
 	pass(&passive, TIMEOUT_MS / 100);
@@ -261,7 +268,8 @@ static void
 the_first_check_that_fails_takes_it_down(void **state)
 {
 	(void)state;
-	assert_int_equal(health_checked(&health, &checked, false, now, &failures), HEALTH_WENT_DOWN);
+	assert_int_equal(health_checked(&health, &checked, false, now, &failures),
+			 HEALTH_WENT_DOWN);
 	assert_int_equal(failures, 1);
 	assert_int_equal(health_checked(&health, &checked, false, now, &failures), HEALTH_NO_NEWS);
 	assert_int_equal(health_checked(&health, &checked, true, now, &failures), HEALTH_CAME_UP);
@@ -275,17 +283,22 @@ later_so_many_in_a_row_do(void **state)
 	assert_int_equal(share(&checked), WHOLE);
 	for (int i = 0; i < 10; i++) {
 		now += TIMEOUT_MS;
-		assert_int_equal(health_checked(&health, &checked, false, now, &failures), HEALTH_NO_NEWS);
-		assert_int_equal(health_checked(&health, &checked, false, now, &failures), HEALTH_NO_NEWS);
-		assert_int_equal(health_checked(&health, &checked, true, now, &failures), HEALTH_NO_NEWS);
+		assert_int_equal(health_checked(&health, &checked, false, now, &failures),
+				 HEALTH_NO_NEWS);
+		assert_int_equal(health_checked(&health, &checked, false, now, &failures),
+				 HEALTH_NO_NEWS);
+		assert_int_equal(health_checked(&health, &checked, true, now, &failures),
+				 HEALTH_NO_NEWS);
 	}
 	for (int i = 0; i < 2; i++) {
 		now += TIMEOUT_MS;
-		assert_int_equal(health_checked(&health, &checked, false, now, &failures), HEALTH_NO_NEWS);
+		assert_int_equal(health_checked(&health, &checked, false, now, &failures),
+				 HEALTH_NO_NEWS);
 		/* Served connections are not checks. */
 		assert_int_equal(health_served(&health, &checked, now), HEALTH_NO_NEWS);
 	}
-	assert_int_equal(health_checked(&health, &checked, false, now, &failures), HEALTH_WENT_DOWN);
+	assert_int_equal(health_checked(&health, &checked, false, now, &failures),
+			 HEALTH_WENT_DOWN);
 	assert_int_equal(failures, 3);
 }
 
@@ -413,10 +426,13 @@ main(void)
 		cmocka_unit_test_setup(a_success_clears_failures, begin),
 		cmocka_unit_test_setup(without_max_fails_it_is_never_down, begin),
 		cmocka_unit_test_setup(after_the_time_one_connection_tries_it, begin),
-		cmocka_unit_test_setup(one_failure_of_a_trial_leaves_it_down_for_the_time_again, begin),
+		cmocka_unit_test_setup(one_failure_of_a_trial_leaves_it_down_for_the_time_again,
+				       begin),
 		cmocka_unit_test_setup(a_trial_that_shows_nothing_leaves_it_to_the_next, begin),
-		cmocka_unit_test_setup(what_began_before_it_went_down_or_came_up_is_not_counted, begin),
-		cmocka_unit_test_setup(a_connection_that_is_served_brings_it_up_even_while_it_is_down, begin),
+		cmocka_unit_test_setup(what_began_before_it_went_down_or_came_up_is_not_counted,
+				       begin),
+		cmocka_unit_test_setup(
+			a_connection_that_is_served_brings_it_up_even_while_it_is_down, begin),
 		cmocka_unit_test_setup(its_share_grows_to_the_whole_during_the_time, begin),
 		cmocka_unit_test_setup(one_that_goes_down_while_it_grows_grows_anew, begin),
 		cmocka_unit_test_setup(the_first_check_that_fails_takes_it_down, begin),
@@ -425,7 +441,8 @@ main(void)
 		cmocka_unit_test_setup(what_is_checked_comes_up_by_a_check_only, begin),
 		cmocka_unit_test_setup(one_that_leads_elsewhere_is_tried_at_once, begin),
 		cmocka_unit_test_setup(one_that_is_checked_no_more_comes_up_without, begin),
-		cmocka_unit_test_setup(a_trial_of_one_that_never_answers_ends_well_if_nothing_fails, begin),
+		cmocka_unit_test_setup(a_trial_of_one_that_never_answers_ends_well_if_nothing_fails,
+				       begin),
 		cmocka_unit_test_setup(a_refusal_ends_it_badly, begin),
 		cmocka_unit_test_setup(a_time_of_one_millisecond_works, begin),
 	};

@@ -138,7 +138,8 @@ a_network_has_so_many_connections(void **state)
 	struct listener_settings settings = { .max_connections_per_ip = 2 };
 	struct connection_budget *budget = connection_budget_new();
 	struct limits *limits = limits_new(&settings, budget, 1);
-	union peer_address a = peer("2001:db8::1"), near = peer("2001:db8::2"), b = peer("192.0.2.1");
+	union peer_address a = peer("2001:db8::1"), near = peer("2001:db8::2"),
+			   b = peer("192.0.2.1");
 
 	(void)state;
 	assert_int_equal(limits_count_peer(limits, &a), 0);
@@ -180,7 +181,10 @@ flows_get_half_of_the_descriptors_and_each_listener_a_share(void **state)
 
 	(void)state;
 	connection_budget_set(budget, 0, 800);
-	/* Of the half that flows get, the last quarter is divided: 400 - 100, and then the share of one. */
+	/*
+	 * Of the half that flows get, the last quarter is divided: 400 - 100, and then the share of
+	 * one.
+	 */
 	assert_int_equal(take_flows(flood, 1000), 300);
 	assert_int_equal(take_flows(other, 1000), 50);
 	assert_int_equal(connection_budget_flows(budget), 350);

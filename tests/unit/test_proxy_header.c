@@ -1,4 +1,5 @@
-/* test_proxy_header.c - PROXY headers: written to the byte, read in any pieces, refused if wrong. */
+/* test_proxy_header.c - PROXY headers: written to the byte, read in any pieces, refused if
+ * wrong. */
 #include "net/proxy_header.h"
 
 #include <arpa/inet.h>
@@ -115,7 +116,9 @@ feed(struct proxy_header *header, const uint8_t *bytes, size_t length, size_t *t
 	return state;
 }
 
-/* Reads pieces of so many bytes, the first one of another size, up to the end of header or bytes. */
+/*
+ * Reads pieces of so many bytes, the first one of another size, up to the end of header or bytes.
+ */
 static enum proxy_header_state
 read_pieces(struct proxy_header *header, const struct bytes *bytes, size_t first, size_t piece,
 	    size_t *taken)
@@ -310,8 +313,8 @@ static void
 lines_are_read(void **state)
 {
 	(void)state;
-	assert_reads(of("PROXY TCP4 192.0.2.1 192.0.2.2 1000 80\r\n"), "192.0.2.1", 1000, "192.0.2.2",
-		     80);
+	assert_reads(of("PROXY TCP4 192.0.2.1 192.0.2.2 1000 80\r\n"), "192.0.2.1", 1000,
+		     "192.0.2.2", 80);
 	assert_reads(of("PROXY TCP4 0.0.0.0 255.255.255.255 0 65535\r\n"), "0.0.0.0", 0,
 		     "255.255.255.255", 65535);
 	assert_reads(of("PROXY TCP6 2001:DB8::a ::1 1 2\r\n"), "2001:db8::a", 1, "::1", 2);

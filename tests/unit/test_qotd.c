@@ -1,4 +1,5 @@
-/* test_qotd.c - qotd sends one of its quotations, whole and with CR LF, and refuses bad ones by number. */
+/* test_qotd.c - qotd sends one of its quotations, whole and with CR LF, and refuses bad ones by
+ * number. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -56,7 +57,8 @@ static void
 every_quotation_of_a_file_comes(void **state)
 {
 	(void)state;
-	static const char *const all[] = { "one\r\n", "two\r\n\r\nlines % %%\r\n", "\t-- three\r\n" };
+	static const char *const all[] = { "one\r\n", "two\r\n\r\nlines % %%\r\n",
+					   "\t-- three\r\n" };
 	unsigned seen = 0;
 	struct factory *factory = fake_factory(
 		&qotd_protocol, "file=one\n%\n\ntwo\r\n\r\nlines % %%\n\n%\r\n\t-- three", NULL);
@@ -78,7 +80,8 @@ datagrams_get_one_that_fits(void **state)
 {
 	(void)state;
 	static uint8_t reply[DATAGRAM_MAX];
-	struct factory *factory = fake_factory(&qotd_protocol, "file=much longer\n%\nshort\n%\n", NULL);
+	struct factory *factory =
+		fake_factory(&qotd_protocol, "file=much longer\n%\nshort\n%\n", NULL);
 	size_t length;
 	for (int i = 0; i < 50; i++) {
 		assert_true(fake_datagram(factory, "0123456789", 10, 10, reply, &length));
@@ -105,12 +108,14 @@ bad_quotations_are_named(void **state)
 {
 	(void)state;
 	char file[700] = "file=good\n%\n";
-	assert_string_equal(fake_settings_check(&qotd_protocol, "file=", NULL), "file: quotation 1 is empty");
+	assert_string_equal(fake_settings_check(&qotd_protocol, "file=", NULL),
+			    "file: quotation 1 is empty");
 	assert_string_equal(fake_settings_check(&qotd_protocol, "file=%\nb", NULL),
 			    "file: quotation 1 is empty");
 	assert_string_equal(fake_settings_check(&qotd_protocol, "file=a\n%\n \n\t\n%\nb", NULL),
 			    "file: quotation 2 is empty");
-	assert_string_equal(fake_settings_check(&qotd_protocol, "quote=  ", NULL), "quote: is empty");
+	assert_string_equal(fake_settings_check(&qotd_protocol, "quote=  ", NULL),
+			    "quote: is empty");
 
 	size_t begin = strlen(file);
 	memset(file + begin, 'x', 510);

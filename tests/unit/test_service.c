@@ -71,8 +71,9 @@ freeaddrinfo(struct addrinfo *list)
 }
 
 /*
- * In the place of the system's: when a look-up's thread is about to wake a reactor that something else
- * has woken, it is held up until the service ends, and finds whether the descriptor is still there.
+ * In the place of the system's: when a look-up's thread is about to wake a reactor that something
+ * else has woken, it is held up until the service ends, and finds whether the descriptor is still
+ * there.
  */
 ssize_t
 write(int fd, const void *bytes, size_t length)

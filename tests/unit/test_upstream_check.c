@@ -52,7 +52,9 @@ the_first_check_comes_at_once_and_may_take_one_down(void **state)
 	assert_int_equal(serve(), 1);
 	advance(0);
 	refuse_dial(ECONNREFUSED);
-	assert_logged("warning: web: upstream tcp://10.0.0.1:1: down after 1 failure: Connection refused\n");
+	assert_logged(
+		"warning: web: upstream tcp://10.0.0.1:1: down after 1 failure: Connection "
+		"refused\n");
 	fail_check();
 	fail_check();
 	/* Clients may find it, for there is no other; but a check says that it serves. */
@@ -70,7 +72,9 @@ the_first_check_comes_at_once_and_may_take_one_down(void **state)
 	fail_check();
 	assert_logged("");
 	fail_check();
-	assert_logged("warning: web: upstream tcp://10.0.0.1:1: down after 3 failures: Connection refused\n");
+	assert_logged(
+		"warning: web: upstream tcp://10.0.0.1:1: down after 3 failures: Connection "
+		"refused\n");
 	upstreams_stop(group);
 }
 
@@ -103,8 +107,9 @@ an_answer_may_come_in_pieces_and_be_longer(void **state)
 static void
 another_answer_fails(void **state)
 {
-	static const char *const answers[] = { "-LOADING Redis is loading the dataset in memory, wait\r\n",
-					       "+PO", NULL };
+	static const char *const answers[] = {
+		"-LOADING Redis is loading the dataset in memory, wait\r\n", "+PO", NULL
+	};
 	struct transport *transport;
 
 	(void)state;
@@ -164,10 +169,11 @@ an_end_a_reset_and_silence_fail(void **state)
 		if (i == 0)
 			end_transport(transport, REASON_PEER_RESET);
 		advance(5000);
-		assert_logged(i == 0 ? "warning: web: upstream tcp://10.0.0.1:1: down after 1 failure: "
-				       "Connection reset by peer\n"
-				     : "warning: web: upstream tcp://10.0.0.1:1: down after 1 failure: "
-				       "Connection timed out\n");
+		assert_logged(
+			i == 0 ? "warning: web: upstream tcp://10.0.0.1:1: down after 1 failure: "
+				 "Connection reset by peer\n"
+			       : "warning: web: upstream tcp://10.0.0.1:1: down after 1 failure: "
+				 "Connection timed out\n");
 		if (i == 1) {
 			assert_true(transport->aborted);
 			end_transport(transport, REASON_DONE);
@@ -190,7 +196,9 @@ a_check_that_hangs_takes_as_long_as_a_client_would_wait(void **state)
 	assert_logged("");
 	advance(1);
 	assert_false(is_dialling());
-	assert_logged("warning: web: upstream tcp://10.0.0.1:1: down after 1 failure: Connection timed out\n");
+	assert_logged(
+		"warning: web: upstream tcp://10.0.0.1:1: down after 1 failure: Connection timed "
+		"out\n");
 	upstreams_stop(group);
 }
 
@@ -225,7 +233,9 @@ what_we_lack_fails_no_check(void **state)
 	assert_logged("");
 	dial_error = ECONNREFUSED;
 	advance(6000);
-	assert_logged("warning: web: upstream tcp://10.0.0.1:1: down after 1 failure: Connection refused\n");
+	assert_logged(
+		"warning: web: upstream tcp://10.0.0.1:1: down after 1 failure: Connection "
+		"refused\n");
 	upstreams_stop(group);
 }
 
@@ -256,7 +266,8 @@ who_refuses_the_header_does_not_pass_by_accepting(void **state)
 			end_transport(transport, REASON_PEER_RESET);
 		}
 		snprintf(line, sizeof line,
-			 "warning: web: upstream tcp://10.0.0.1:1: down after 1 failure: %s\n", words[i]);
+			 "warning: web: upstream tcp://10.0.0.1:1: down after 1 failure: %s\n",
+			 words[i]);
 		assert_logged(line);
 		/* Who says something, or nothing for a while, has nothing against it. */
 		advance(5250);
@@ -396,7 +407,8 @@ datagram_upstreams_are_asked_with_a_datagram(void **state)
 		advance(5250);
 		assert_non_null(datagram_dial);
 		if (i == 0)
-			datagram_dial->calls->received(datagram_dial->arg, (const uint8_t *)"pon", 3);
+			datagram_dial->calls->received(datagram_dial->arg, (const uint8_t *)"pon",
+						       3);
 		if (i == 0)
 			assert_null(datagram_dial);
 		else if (i == 1)
@@ -404,7 +416,9 @@ datagram_upstreams_are_asked_with_a_datagram(void **state)
 		else
 			advance(5000);
 	}
-	assert_logged("warning: web: upstream udp://10.0.0.1:1: down after 3 failures: Connection timed out\n");
+	assert_logged(
+		"warning: web: upstream udp://10.0.0.1:1: down after 3 failures: Connection timed "
+		"out\n");
 	assert_string_equal(report(), "udp://10.0.0.1:1 down 0 0 3\n");
 	upstreams_stop(group);
 }
@@ -423,7 +437,8 @@ each_place_of_a_datagram_upstream_is_asked(void **state)
 	datagram_dial->calls->failed(datagram_dial->arg, ECONNREFUSED);
 	assert_logged("");
 	datagram_dial->calls->failed(datagram_dial->arg, EHOSTUNREACH);
-	assert_logged("warning: web: upstream udp://one:1: down after 1 failure: No route to host\n");
+	assert_logged(
+		"warning: web: upstream udp://one:1: down after 1 failure: No route to host\n");
 	assert_int_equal(datagrams_sent, 3);
 	datagram_error = ENETUNREACH;
 	advance(5250);

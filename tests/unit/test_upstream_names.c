@@ -1,4 +1,5 @@
-/* test_upstream_names.c - names of upstreams are looked up, again and again, and the last good answer stays. */
+/* test_upstream_names.c - names of upstreams are looked up, again and again, and the last good
+ * answer stays. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -138,7 +139,8 @@ clients_begin_with_each_place_of_the_preferred_family_in_turn(void **state)
 
 		assert_int_equal(pick_for(&choice, 1), 1);
 		assert_int_equal(choice.places->count, 5);
-		assert_memory_equal(&choice.places->items[choice.first].u, &expected.u, expected.length);
+		assert_memory_equal(&choice.places->items[choice.first].u, &expected.u,
+				    expected.length);
 		choice_end(&choice);
 	}
 	upstreams_stop(group);

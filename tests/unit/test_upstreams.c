@@ -1,4 +1,5 @@
-/* test_upstreams.c - clients are given upstreams that serve, each its share, and learn the truth if none does. */
+/* test_upstreams.c - clients are given upstreams that serve, each its share, and learn the truth
+ * if none does. */
 #include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -66,8 +67,9 @@ a_client_tries_each_once_and_may_begin_anew(void **state)
 		choice_forget(&choice);
 	}
 	choice_end(&choice);
-	assert_string_equal(report(), "tcp://10.0.0.1:1 up 0 0 2\ntcp://10.0.0.2:2 up backup 0 0 2\n"
-				      "tcp://10.0.0.3:3 up 0 0 2\n");
+	assert_string_equal(report(),
+			    "tcp://10.0.0.1:1 up 0 0 2\ntcp://10.0.0.2:2 up backup 0 0 2\n"
+			    "tcp://10.0.0.3:3 up 0 0 2\n");
 }
 
 static void
@@ -106,7 +108,9 @@ failures_take_one_down_and_a_trial_brings_it_back(void **state)
 		assert_int_equal(refuse(ECONNREFUSED), 1);
 		assert_int_equal(serve(), 2);
 	}
-	assert_logged("warning: web: upstream tcp://10.0.0.1:1: down after 3 failures: Connection refused\n");
+	assert_logged(
+		"warning: web: upstream tcp://10.0.0.1:1: down after 3 failures: Connection "
+		"refused\n");
 	assert_string_equal(report(), "tcp://10.0.0.1:1 down 0 0 3\ntcp://10.0.0.2:2 up 0 3 0\n");
 	advance(9999);
 	for (int i = 0; i < 10; i++)
@@ -463,7 +467,8 @@ many_threads_pick_while_names_and_the_time_change(void **state)
 		start(false);
 		answer("10.0.0.1", NULL);
 		for (uintptr_t i = 0; i < THREADS; i++)
-			assert_int_equal(pthread_create(&threads[i], NULL, pick_and_end, (void *)i), 0);
+			assert_int_equal(pthread_create(&threads[i], NULL, pick_and_end, (void *)i),
+					 0);
 		for (int i = 0; i < 200; i++) {
 			advance(10);
 			report();

@@ -337,7 +337,8 @@ test_very_many_upstreams(void **state)
 
 	(void)state;
 	for (int i = 0; i < COUNT; i++)
-		fprintf(out, "%stcp://10.%d.%d.%d:80 weight=2", i > 0 ? ", " : "", i >> 14, i >> 7 & 127,
+		fprintf(out, "%stcp://10.%d.%d.%d:80 "
+			     "weight=2", i > 0 ? ", " : "", i >> 14, i >> 7 & 127,
 			i & 127);
 	fclose(out);
 	union setting setting = taken(&option, text);
@@ -384,9 +385,11 @@ test_exchanges(void **state)
 	assert_exchange("\"\\r\\n\\t\\\\\\\"\\0\\xfFa\" \" \"", "\r\n\t\\\"\0\xff"
 			"a", 8, " ", 1);
 	assert_exchange("\"\" \"SSH-\"", "", 0, "SSH-", 4);
-	assert_refused(option, "\"a\" \"\"", "the second text is empty: something must be expected");
+	assert_refused(option, "\"a\" \"\"", "the second text is empty: something must be "
+					     "expected");
 	assert_refused(option, "\"a\"", "a second text is missing, which says what to expect");
-	snprintf(wanted, sizeof wanted, "\"\\07\" is not one of \\r \\n \\t \\\\ \\\" \\0 \\xNN%s", octal);
+	snprintf(wanted, sizeof wanted, "\"\\07\" is not one of \\r \\n"
+					" \\t \\\\ \\\" \\0 \\xNN%s", octal);
 	assert_refused(option, "\"\\07\" \"a\"", wanted);
 	memset(text, 'x', sizeof text);
 	text[0] = '"';
@@ -411,14 +414,16 @@ test_ip_addresses(void **state)
 	assert_int_equal(a.ip.in.sin_addr.s_addr, htonl(0x0a000001));
 	assert_int_equal(a.ip.in.sin_port, 0);
 	assert_true(value_equal(&option, &a, &b));
-	assert_string_equal(inet_ntop(AF_INET6, &c.ip.in6.sin6_addr, text, sizeof text), "2001:db8::1");
+	assert_string_equal(inet_ntop(AF_INET6, &c.ip.in6.sin6_addr, text, sizeof text),
+			    "2001:db8::1");
 	assert_true(value_equal(&option, &c, &d));
 	assert_false(value_equal(&option, &a, &c));
 	assert_null(value_set(&option, &c, "fe80::1%lo", NULL));
 	assert_int_equal(c.ip.in6.sin6_scope_id, 1);
 	assert_null(value_set(&option, &c, "none", NULL));
 	assert_int_equal(c.ip.sa.sa_family, AF_UNSPEC);
-	assert_refused(option, "::ffff:0.0.0.0", "\"::ffff:0.0.0.0\" is no address that can be sent from");
+	assert_refused(option, "::ffff:0.0.0.0", "\"::ffff:0.0.0.0\" is no address that can be "
+						 "sent from");
 }
 
 static void
@@ -428,8 +433,10 @@ test_dscps(void **state)
 		const char *text;
 		int64_t dscp;
 	} cases[] = {
-		{ "0", 0 },	{ "63", 63 },  { "default", 0 }, { "le", 1 },	 { "ef", 46 },	 { "va", 44 },
-		{ "cs0", 0 },	{ "cs7", 56 }, { "af11", 10 },	 { "af23", 22 }, { "af43", 38 }, { "auto", -1 },
+		{ "0", 0 },	{ "63", 63 },  { "default", 0 }, { "le", 1 },	 { "ef",
+		  46 },	 { "va", 44 },
+		{ "cs0", 0 },	{ "cs7", 56 }, { "af11", 10 },	 { "af23", 22 }, { "af43", 38 },
+		  { "auto", -1 },
 	};
 	struct option option = row(OPTION_DSCP, OPTION_MAY_AUTO, 0, 0);
 	union setting a = taken(&option, "ef"), b = taken(&option, "46");

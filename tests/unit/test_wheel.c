@@ -1,4 +1,5 @@
-/* test_wheel.c - deadlines fire in time, once, never early, however far off and however often moved. */
+/* test_wheel.c - deadlines fire in time, once, never early, however far off and however often
+ * moved. */
 #include "net/wheel.h"
 
 #include <setjmp.h>
@@ -112,7 +113,8 @@ agrees_with_a_list_of_deadlines(void **state)
 				deadlines[i] = 0;
 			}
 			for (i = 0; i < TIMERS; i++)
-				assert_true(deadlines[i] == 0 || deadlines[i] + WHEEL_TICK_MS > now);
+				assert_true(deadlines[i] == 0
+					    || deadlines[i] + WHEEL_TICK_MS > now);
 			break;
 		}
 	}

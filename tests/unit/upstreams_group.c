@@ -73,7 +73,8 @@ client(uint32_t number)
 {
 	static union peer_address peer;
 
-	peer.in = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x0a000000 + number) };
+	peer.in = (struct sockaddr_in){ .sin_family = AF_INET,
+					.sin_addr.s_addr = htonl(0x0a000000 + number) };
 	return &peer;
 }
 
@@ -82,7 +83,8 @@ pick_for(struct choice *choice, uint32_t number)
 {
 	switch (upstreams_pick(group, client(number), choice)) {
 	case PICK_OK:
-		return upstream_text(choice->upstream)[strlen(upstream_text(choice->upstream)) - 1] - '0';
+		return upstream_text(choice->upstream)[strlen(upstream_text(choice->upstream)) - 1]
+		       - '0';
 	case PICK_NONE:
 		return 0;
 	default:
