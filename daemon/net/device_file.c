@@ -67,7 +67,9 @@ file_write(struct device *device, const uint8_t *bytes, size_t length, bool last
 	if (is_replaced(device, true) && file_replace(device, O_WRONLY | O_APPEND | O_CREAT) < 0)
 		return -1;
 	written = write(device->fd, bytes, length);
-	return written < 0 && errno == EINTR ? 0 : written;
+	if (written < 0 && errno == EINTR)
+		errno = EAGAIN;
+	return written;
 }
 
 const struct device_kind device_file = { file_read, file_write };

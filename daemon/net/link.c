@@ -135,7 +135,7 @@ link_data_received(struct transport *transport, const uint8_t *bytes, size_t len
 {
 	struct link *link = link_of(transport);
 
-	if (memchr(bytes, '\n', length) != NULL)
+	if (link->plan.settings->silence_timeout_ms != 0 && memchr(bytes, '\n', length) != NULL)
 		link->line_ms = reactor_now_ms();
 	link->inner->data_received(transport, bytes, length);
 }

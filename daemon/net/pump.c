@@ -154,8 +154,9 @@ pump_write(struct pump *pump)
 		}
 		out->at += (size_t)done;
 	}
+	/* The buffer is kept: it would be made anew for each line. */
 	if (held_length(out) == 0)
-		held_clear(out);
+		out->at = out->length = 0;
 	pump_finish(pump);
 }
 

@@ -82,11 +82,11 @@ size_t transport_pending(const struct transport *transport);
 void transport_pause(struct transport *transport);
 void transport_resume(struct transport *transport);
 
-/* Whether it is. */
-bool transport_is_paused(const struct transport *transport);
-
 /* As transport_pause, for a peer that nobody is there for yet: its reset is noticed whatever is unread. */
 void transport_hold(struct transport *transport);
+
+/* Whether it does not read, by one of these. */
+bool transport_is_paused(const struct transport *transport);
 
 /* Half-closes once what is pending is sent: the peer sees our end of stream and may go on sending. */
 void transport_end_write(struct transport *transport);

@@ -30,6 +30,7 @@ static const struct option rows[] = {
 	{ "connect", OPTION_CONNECT, 0, 0, 0, 0, NULL, NULL, "" },
 	{ "upstreams", OPTION_UPSTREAMS, 0, 0, 0, 0, NULL, NULL, "" },
 	{ "exchange", OPTION_EXCHANGE, OPTION_MAY_NONE, 0, 0, 0, NULL, NULL, "" },
+	{ "bytes", OPTION_BYTES, OPTION_MAY_NONE, 0, 0, 0, NULL, NULL, "" },
 	{ "ip", OPTION_IP, OPTION_MAY_NONE, 0, 0, 0, NULL, NULL, "" },
 	{ "dscp", OPTION_DSCP, OPTION_MAY_AUTO, 0, 0, 0, NULL, NULL, "" },
 	{ "prefixes", OPTION_PREFIXES, OPTION_MAY_NONE, 0, 0, 0, NULL, NULL, "" },
@@ -42,6 +43,7 @@ union setting {
 	struct address_list addresses;
 	struct upstream_list upstreams;
 	struct exchange exchange;
+	struct byte_text bytes;
 	union peer_address ip;
 	struct prefix_list prefixes;
 	void *pointer;

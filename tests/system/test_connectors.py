@@ -392,6 +392,24 @@ def test_members_reach_each_other_over_two_daemons_in_one_order(twined):
         thread.join()
 
 
+def test_three_daemons_in_a_chain_and_two_around_one_are_one_hub(twined):
+    middle = twined(hub())
+    ends = [twined(hub() + connector("up", middle.address("hub"), hub="hub")) for _ in range(2)]
+    ends.append(twined(hub() + connector("up", ends[0].address("hub"), hub="hub")))
+    for end in ends:
+        end.wait_log("up .*: connected")
+    members = [join(daemon) for daemon in (middle, *ends)]
+    for n, sender in enumerate(members):
+        sender.sendall(b"line %d\n" % n)
+        for member in members:
+            if member is not sender:
+                assert read_line(member) == b"line %d\n" % n
+    for member in members:
+        member.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            member.recv(1)		# nothing comes a second time
+
+
 def test_a_daemon_that_is_restarted_is_joined_again(twined):
     address = free_address()
     far = twined(hub(listen=address))
