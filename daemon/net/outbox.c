@@ -146,6 +146,14 @@ outbox_free(struct outbox *outbox)
 	free(outbox);
 }
 
+void
+outbox_thread_ended(struct outbox *outbox)
+{
+	batch_free(outbox->batch);
+	outbox->batch = NULL;
+	outbox->batch_tried = true;
+}
+
 static struct letter *
 letter_of(struct outbox *outbox, const struct transport *transport)
 {

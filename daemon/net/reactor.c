@@ -211,6 +211,8 @@ reactor_new(unsigned index, enum reactor_backend backend)
 void
 reactor_free(struct reactor *reactor)
 {
+	if (reactor->outbox != NULL)
+		outbox_thread_ended(reactor->outbox);
 	if (reactor->base != NULL) {
 		call_queue_run(&reactor->calls);
 		while (reactor->deferred.first != NULL)

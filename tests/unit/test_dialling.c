@@ -29,7 +29,7 @@
 #include "net/tally.h"
 #include "net/transport.h"
 
-enum { PLACES_MAX = 16, FILLERS_MAX = 4, SLACK_MS = 2000 };
+enum { PLACES_MAX = 16, FILLERS_MAX = 4, SLACK_MS = 5000 };
 
 /* Where to dial: what a test has set up there, in the order of the dial. */
 static struct place {

@@ -303,6 +303,23 @@ who_is_aborted_or_has_gone_harms_nobody(void **state)
 			assert_string_equal(received(i), "text");
 }
 
+static void
+once_its_thread_has_ended_there_are_no_batches(void **state)
+{
+	(void)state;
+	write_text(0, "before");
+	write_text(1, "before");
+	turn();
+	batch_count = 0;
+	outbox_thread_ended(reactor_outbox(reactor));
+	for (unsigned i = 0; i < 2; i++)
+		write_text(i, " after");
+	turn();
+	for (unsigned i = 0; i < 2; i++)
+		assert_string_equal(received(i), "before after");
+	assert_int_equal(batch_count, 0);
+}
+
 /* More than it holds, with messages of those who close and of others. */
 static void
 closings_are_seen_at_the_end_of_the_turn(void **state)
@@ -368,6 +385,7 @@ main(void)
 		EVERY_WAY(what_is_written_in_pieces_keeps_its_order),
 		EVERY_WAY(more_than_it_holds_leaves_at_once),
 		EVERY_WAY(who_is_aborted_or_has_gone_harms_nobody),
+		EVERY_WAY(once_its_thread_has_ended_there_are_no_batches),
 		EVERY_WAY(closings_are_seen_at_the_end_of_the_turn),
 		EVERY_WAY(what_a_socket_refuses_is_kept_in_order),
 	};
