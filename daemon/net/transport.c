@@ -365,6 +365,16 @@ transport_set_idle_timeout(struct transport *transport, int64_t ms)
 	transport_update_deadline(transport);
 }
 
+void
+transport_share_activity(struct transport *transport, const struct transport *other)
+{
+	if (transport->closed)
+		return;
+	if (transport->active_ms < other->active_ms)
+		transport->active_ms = other->active_ms;
+	transport_update_deadline(transport);
+}
+
 int64_t
 transport_idle_timeout(const struct transport *transport)
 {

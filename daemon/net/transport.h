@@ -113,6 +113,9 @@ void transport_reset(struct transport *transport, enum reason reason);
 void transport_set_idle_timeout(struct transport *transport, int64_t ms);
 int64_t transport_idle_timeout(const struct transport *transport);
 
+/* What has gone over another one counts as gone over this one, too: its idle time goes on from there. */
+void transport_share_activity(struct transport *transport, const struct transport *other);
+
 /*
  * Whether no byte has gone either way for so long, one that the peer's system has acknowledged only since then
  * included: a slow reader lives on what was sent long ago.

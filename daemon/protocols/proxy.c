@@ -150,7 +150,8 @@ proxy_silent(struct transport *transport)
 	struct transport *other;
 
 	if (side->other != NULL && !transport_is_silent(side->other, idle_ms)) {
-		transport_set_idle_timeout(transport, idle_ms);
+		/* To begin anew here would let the two wait for each other by turns, for ever. */
+		transport_share_activity(transport, side->other);
 		return;
 	}
 	other = proxy_part(transport);

@@ -260,6 +260,18 @@ def test_the_idle_timeout_of_a_proxy_covers_both_sides(twined, server):
     daemon.wait_log("closed: idle_timeout")
 
 
+def test_a_pair_whose_sides_began_at_different_times_is_idle_all_the_same(twined, server):
+    """What the first one waits for is the second, and not the other way round."""
+    tracer = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=connect",
+              "-e", "inject=connect:delay_enter=150ms"]
+    daemon = twined(listener("web", "proxy", upstream=server(receive_all), idle_timeout="600ms",
+                             linger_timeout="100ms"),
+                    wrapper=tracer, env={"ASAN_OPTIONS": "detect_leaks=0"})
+    client = daemon.connect("web")
+    assert receive_all(client) == b""
+    daemon.wait_log("closed: idle_timeout")
+
+
 def test_a_pair_is_idle_only_when_both_of_its_sides_are(twined, server):
     """The server has sent all; what the client reads slowly is not silence."""
     data = os.urandom(2 << 20)
