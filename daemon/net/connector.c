@@ -17,8 +17,16 @@
 #include "net/resolver.h"
 #include "net/tally.h"
 
-/* A connection that has lasted so long was one. */
-enum { LASTING_MS = 10 * 1000 };
+enum {
+	LASTING_MS = 10 * 1000,		/* a connection that has lasted so long was one */
+	/*
+	 * How long a connection that has been given up, also that of a connector that this one replaces, is
+	 * waited for, and how often it is looked at. Side by side with it lines would come twice, and out
+	 * of order.
+	 */
+	ENDING_MS = 2000,
+	LOOK_MS = 10,
+};
 
 /*
  *             ┌────────── the next address ◀─────────┐
@@ -47,6 +55,7 @@ struct connector {
 	const struct connector *predecessor;	/* until it is open */
 	uint64_t up_ms;			/* since when it is connected; 0: it is not */
 	uint64_t again_ms;
+	uint64_t ending_until_ms;
 	bool has_failed;		/* and has not been connected since: it is known */
 };
 
@@ -145,6 +154,7 @@ link_lost(void *arg, enum reason reason, const char *why)
 	char what[120];
 
 	connector->up_ms = 0;
+	connector->ending_until_ms = reactor_now_ms() + ENDING_MS;
 	snprintf(what, sizeof what, "lost: %s, after %.1f s", why != NULL ? why : reason_word(reason),
 		 (double)lasted_ms / 1000);
 	if (lasted_ms >= LASTING_MS) {
@@ -240,6 +250,11 @@ connector_dial(void *arg)
 	const struct address *address = current_address(connector);
 	const char *why = NULL;
 
+	if (reactor_now_ms() < connector->ending_until_ms
+	    && link_is_ending(connector->reactor, connector_name(connector))) {
+		reactor_set_deadline(connector->reactor, &connector->again, reactor_now_ms() + LOOK_MS);
+		return;
+	}
 	connector->again_ms = 0;
 	free(connector->name);
 	if (asprintf(&connector->name, "%s %s", connector_name(connector), address->text) < 0)
@@ -274,8 +289,10 @@ connector_open(struct connector *connector, struct reactor *const *reactors, siz
 	connector->reactor = reactors[factory_home(connector->factory, reactor_count)];
 	connector->resolver = resolver;
 	/* A file is not read again because a key has changed. */
-	if (connector->predecessor != NULL)
+	if (connector->predecessor != NULL) {
 		connector->place = connector->predecessor->place;
+		connector->ending_until_ms = reactor_now_ms() + ENDING_MS;
+	}
 	connector->predecessor = NULL;
 	connector->again.fn = connector_dial;
 	connector->again.arg = connector;

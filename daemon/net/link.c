@@ -327,6 +327,19 @@ link_end(struct link *link, enum reason reason)
 		link_begin_end(link, reason);
 }
 
+bool
+link_is_ending(struct reactor *reactor, const char *connector_name)
+{
+	for (const struct endpoint *at = *reactor_endpoints(reactor); at != NULL; at = at->next) {
+		const struct link *link = (const struct link *)at;
+
+		if (at->dialled && strcmp(factory_name(at->factory), connector_name) == 0 && link->ending
+		    && link->transport != NULL && !transport_is_losing(link->transport))
+			return true;
+	}
+	return false;
+}
+
 void
 link_forsake(struct link *link)
 {

@@ -2,6 +2,7 @@
 #ifndef TWINED_NET_LINK_H
 #define TWINED_NET_LINK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "net/address.h"
@@ -51,6 +52,12 @@ void link_open(const struct link_plan *plan, struct link **owner, struct device 
 
 /* Gives a link up: it ends in order, once all that it owes is sent. Nobody is told. NULL is fine. */
 void link_end(struct link *link, enum reason reason);
+
+/*
+ * Whether a link of that connector, on that reactor, was given up and has still something to hand on or to be
+ * sent. One that only waits for its peer's end has not.
+ */
+bool link_is_ending(struct reactor *reactor, const char *connector_name);
 
 /* Likewise, but a connection goes on: the daemon stops, which ends all of them. */
 void link_forsake(struct link *link);

@@ -462,6 +462,12 @@ transport_peer_has_ended(const struct transport *transport)
 }
 
 bool
+transport_is_losing(const struct transport *transport)
+{
+	return transport->losing || transport->closed;
+}
+
+bool
 transport_is_closed(const struct transport *transport)
 {
 	return transport->closed;

@@ -147,6 +147,9 @@ struct reactor *transport_reactor(const struct transport *transport);
 /* The peer has half-closed: nothing will come any more. */
 bool transport_peer_has_ended(const struct transport *transport);
 
+/* It is being lost, or is closed: nothing that comes is handed on any more. */
+bool transport_is_losing(const struct transport *transport);
+
 /* Both sides have ended, or it was aborted: nothing can be sent or received any more. */
 bool transport_is_closed(const struct transport *transport);
 
