@@ -51,6 +51,7 @@ pipe_take(struct pipe_pool *pool)
 	if (found == NULL || (found->in == 0 && pipe_open(found) < 0))
 		return NULL;
 	found->taken = true;
+	found->number = (unsigned char)(found - pool->pipes + 1);
 	found->held = 0;
 	found->small = 0;
 	return found;

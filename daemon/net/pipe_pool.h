@@ -15,6 +15,7 @@ enum { PIPE_SIZE = 512 * 1024, PIPES_MAX = 8 };
 
 struct pipe {
 	bool taken;
+	unsigned char number;		/* in its pool, from 1, once it has been taken */
 	int in, out;			/* its ends: to write to, to read from; 0: not made yet */
 	size_t held;			/* bytes that are in it */
 	unsigned small;			/* pieces in a row that were hardly worth a pipe */
@@ -31,6 +32,13 @@ void pipe_pool_clear(struct pipe_pool *pool);
 
 /* Takes an empty pipe; NULL when all are taken, or none can be made. */
 struct pipe *pipe_take(struct pipe_pool *pool);
+
+/* The pipe of a number; NULL for 0. */
+static inline struct pipe *
+pipe_find(struct pipe_pool *pool, unsigned number)
+{
+	return number == 0 ? NULL : &pool->pipes[number - 1];
+}
 
 /* Gives a pipe back, whatever is in it. */
 void pipe_give(struct pipe *pipe);

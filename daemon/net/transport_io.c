@@ -198,14 +198,14 @@ size_t
 transport_pending(const struct transport *transport)
 {
 	return (transport->unsent == NULL ? 0 : evbuffer_get_length(transport->unsent))
-	       + (transport->inlet == NULL ? 0 : transport->inlet->held);
+	       + transport_piped(transport);
 }
 
 /* Who was not read while something was in the pipe. */
 static void
 transport_flush_inlet(struct transport *transport)
 {
-	struct transport *from = transport->inlet->from;
+	struct transport *from = transport_inlet(transport)->from;
 
 	if (!transport_push_inlet(transport))
 		return;
@@ -216,11 +216,11 @@ transport_flush_inlet(struct transport *transport)
 void
 transport_flush(struct transport *transport)
 {
-	if (transport->inlet != NULL && transport->inlet->held > 0) {
+	if (transport_piped(transport) > 0) {
 		transport_flush_inlet(transport);
 		if (transport->closed)
 			return;
-		if (transport->inlet != NULL && transport->inlet->held > 0) {
+		if (transport_piped(transport) > 0) {
 			transport_update_interest(transport);
 			return;
 		}
@@ -299,7 +299,7 @@ transport_read(struct transport *transport)
 
 	if (transport->read_side == READ_DROPPING || protocol->data_received == NULL) {
 		length = transport_receive(transport, scratch, DROP_SIZE, MSG_TRUNC);	/* tcp(7) */
-	} else if (transport->outlet != NULL) {
+	} else if (transport->outlet != 0) {
 		length = transport_splice_in(transport);
 	} else {
 		length = transport_receive(transport, scratch, READ_SIZE, 0);
@@ -313,7 +313,7 @@ transport_read(struct transport *transport)
 		transport_fail(transport, ECONNRESET);
 	} else if (length == 0) {
 		transport_read_end(transport);
-	} else if (errno == EINVAL && transport->outlet != NULL) {
+	} else if (errno == EINVAL && transport->outlet != 0) {
 		transport_leave_outlet(transport);	/* of this socket it cannot be had */
 		transport_update_interest(transport);
 	} else if (errno != EAGAIN) {

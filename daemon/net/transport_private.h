@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include "net/address.h"
+#include "net/endpoint.h"
 #include "net/pipe_pool.h"
 #include "net/reactor.h"
 #include "net/transport.h"
@@ -44,8 +45,6 @@ struct transport {
 	struct endpoint *endpoint;
 	const struct protocol *protocol;
 	struct evbuffer *unsent;	/* what the socket refused; NULL when there is nothing */
-	struct pipe *inlet;		/* what is sent before that comes out of it; NULL: none */
-	struct pipe *outlet;		/* what is received goes into it; NULL: to data_received */
 	struct transport *next, **link;	/* in endpoint->transports */
 	int64_t idle_timeout_ms;	/* 0: off */
 	uint64_t made_ms;
@@ -67,6 +66,8 @@ struct transport {
 	unsigned looking : 1;		/* with edges: the socket is looked at when the deadline comes */
 	unsigned queued : 1;		/* `turn` is */
 	unsigned full_reads : 4;	/* in a row, as far as that counts */
+	unsigned inlet : 4;		/* the number of a pipe: what is in it is sent next; 0: none */
+	unsigned outlet : 4;		/* likewise: what is received goes into it; 0: to data_received */
 	unsigned boxed : 1;		/* there is a letter of it in the outbox */
 	unsigned reset_seen : 1;	/* by sending; what had come before is still to be read */
 	unsigned want_drained : 1;
@@ -87,11 +88,32 @@ transport_fd(const struct transport *transport)
 	return event_get_fd(&transport->event);
 }
 
+_Static_assert(PIPES_MAX < 16, "the number of a pipe has four bits");
+
+static inline struct pipe *
+transport_inlet(const struct transport *transport)
+{
+	return pipe_find(reactor_pipes(transport->endpoint->reactor), transport->inlet);
+}
+
+static inline struct pipe *
+transport_outlet(const struct transport *transport)
+{
+	return pipe_find(reactor_pipes(transport->endpoint->reactor), transport->outlet);
+}
+
+/* How many bytes are in the inlet. */
+static inline size_t
+transport_piped(const struct transport *transport)
+{
+	return transport->inlet == 0 ? 0 : transport_inlet(transport)->held;
+}
+
 /* Whether there are bytes that the socket has not taken yet. */
 static inline bool
 transport_has_unsent(const struct transport *transport)
 {
-	return transport->unsent != NULL || (transport->inlet != NULL && transport->inlet->held > 0);
+	return transport->unsent != NULL || transport_piped(transport) > 0;
 }
 
 /* Whether there is output that the socket does not take yet, or somebody who waits to write. */

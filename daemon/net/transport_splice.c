@@ -55,29 +55,29 @@ transport_count_full_read(struct transport *transport, bool full)
 void
 transport_leave_outlet(struct transport *from)
 {
-	struct pipe *pipe = from->outlet;
+	struct pipe *pipe = transport_outlet(from);
 
 	if (pipe == NULL)
 		return;
-	from->outlet = NULL;
+	from->outlet = 0;
 	transport_count_full_read(from, false);
 	pipe->from = NULL;
 	if (pipe->held > 0)
 		return;
-	pipe->to->inlet = NULL;
+	pipe->to->inlet = 0;
 	pipe_give(pipe);
 }
 
 void
 transport_drop_inlet(struct transport *to)
 {
-	struct pipe *pipe = to->inlet;
+	struct pipe *pipe = transport_inlet(to);
 
 	if (pipe == NULL)
 		return;
-	to->inlet = NULL;
+	to->inlet = 0;
 	if (pipe->from != NULL) {
-		pipe->from->outlet = NULL;
+		pipe->from->outlet = 0;
 		transport_count_full_read(pipe->from, false);
 		transport_update_interest(pipe->from);
 	}
@@ -87,7 +87,7 @@ transport_drop_inlet(struct transport *to)
 bool
 transport_push_inlet(struct transport *to)
 {
-	struct pipe *pipe = to->inlet;
+	struct pipe *pipe = transport_inlet(to);
 
 	while (pipe->held > 0) {
 		ssize_t moved = splice(pipe->out, NULL, transport_fd(to), NULL, pipe->held,
@@ -107,7 +107,7 @@ transport_push_inlet(struct transport *to)
 		pipe->held -= (size_t)moved;
 	}
 	if (pipe->from == NULL) {
-		to->inlet = NULL;
+		to->inlet = 0;
 		pipe_give(pipe);
 	} else if (pipe->small >= SMALL_MAX) {
 		transport_leave_outlet(pipe->from);
@@ -118,7 +118,7 @@ transport_push_inlet(struct transport *to)
 ssize_t
 transport_splice_in(struct transport *from)
 {
-	struct pipe *pipe = from->outlet;
+	struct pipe *pipe = transport_outlet(from);
 	struct transport *to = pipe->to;
 	ssize_t length;
 
@@ -133,7 +133,7 @@ transport_splice_in(struct transport *from)
 	transport_note_received(from, (size_t)length);
 	/* That it is short says nothing: the pipe has room for so many pieces, however small. */
 	transport_note_read(from, true);
-	if (!transport_push_inlet(to) || to->inlet == NULL || to->inlet->held == 0)
+	if (!transport_push_inlet(to) || transport_piped(to) == 0)
 		return length;
 	transport_note_progress(to);
 	transport_update_deadline(to);
@@ -163,8 +163,8 @@ transport_splice(struct transport *from, struct transport *to)
 	struct pipe_pool *pool = pool_of(from);
 	struct pipe *pipe;
 
-	if (pool->streams < STREAMS_MIN || from->is_unix || to->is_unix || from->outlet != NULL
-	    || to->inlet != NULL || from->closed || from->read_side != READ_OPEN)
+	if (pool->streams < STREAMS_MIN || from->is_unix || to->is_unix || from->outlet != 0
+	    || to->inlet != 0 || from->closed || from->read_side != READ_OPEN)
 		return;
 	transport_send_letter(to);
 	if (!transport_can_write(to) || to->unsent != NULL)
@@ -177,5 +177,5 @@ transport_splice(struct transport *from, struct transport *to)
 	}
 	pipe->from = from;
 	pipe->to = to;
-	from->outlet = to->inlet = pipe;
+	from->outlet = to->inlet = pipe->number;
 }

@@ -25,7 +25,7 @@ transport_reads(const struct transport *transport)
 	return transport->read_side == READ_DROPPING
 	       || (transport->read_side == READ_OPEN && !transport->paused
 		   && (transport->unsent == NULL || transport->protocol->own_flow_control)
-		   && (transport->outlet == NULL || transport->outlet->held == 0));
+		   && (transport->outlet == 0 || transport_outlet(transport)->held == 0));
 }
 
 /* Registers an event for a socket that has none. */
