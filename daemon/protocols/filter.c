@@ -98,6 +98,13 @@ regex_take(const char **at, struct rule *rule)
 	char *pattern = delimited_take(at, '/');
 	if (pattern == NULL)
 		return **at == '\0' ? "does not end in a slash" : no_memory;
+	/* With one, a line could take hours: the peer writes it. */
+	for (const char *escape = strchr(pattern, '\\'); escape != NULL && escape[1] != '\0';
+	     escape = strchr(escape + 2, '\\'))
+		if (escape[1] >= '1' && escape[1] <= '9') {
+			free(pattern);
+			return "has a back-reference, which can take for ever";
+		}
 	int error = regcomp(&rule->regex, pattern, REG_EXTENDED | REG_NOSUB);
 	free(pattern);
 	rule->is_regex = error == 0;

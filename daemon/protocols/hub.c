@@ -142,6 +142,7 @@ hub_join(struct hub *hub, struct hub_member *member, struct transport *transport
 		.at = ring_begin(hub->ring, first),
 		.place = HUB_SILENT,
 	};
+	pace_inherit(member);
 	if (policy->receives)
 		member_send(member);
 }

@@ -1,4 +1,6 @@
 /* hub_pace.c - who waits for whom: publishers for members that keep up, and nobody for those that do not. */
+#include <assert.h>
+
 #include "net/deadline.h"
 #include "net/transport.h"
 #include "net/wheel.h"
@@ -9,12 +11,14 @@
  * waiting time: CREDIT_MS at first, and 1 ms comes back every CREDIT_RATIO ms. So one slow member holds the
  * others up for a twentieth of the time in the long run. A member is charged
  *
- *   - for the time that publishers wait, if it is in the older half of the ring while at least half of those
+ *   - for the time that publishers wait, if it is in the older half of the ring (or further on, where that is
+ *     in the way) while at least half of those
  *     who receive have everything: then it is the slow one. Where most are behind, it is the hub that is fast;
  *   - with all it has if its socket has not moved for STILL_MS while somebody else has everything (or if it is
  *     itself a publisher that waits, and would rather wait for ever than read).
  *
- * Without credit it is slow, and is lapped like this until it has caught up and has credit again. When all are
+ * Who comes begins with what is left to the one who left with the least: to come again does not renew it.
+ * Without credit a member is slow, and is lapped like this until it has caught up and has credit again. When all are
  * behind and none moves, the write_timeout of their transports ends that.
  *
  * Time counts only as far as we have seen it: when we have not run for a while, neither have others.
@@ -80,16 +84,28 @@ pace_forgive(struct hub_member *member)
 }
 
 void
+pace_inherit(struct hub_member *member)
+{
+	member->spent_until = member->hub->left_spent_until;
+}
+
+void
 pace_forget(struct hub_member *member)
 {
+	struct hub *hub = member->hub;
+	if (hub->left_spent_until < member->spent_until)
+		hub->left_spent_until = member->spent_until;
 	if (member->slow)
 		member->hub->counts.slow--;
 	member->slow = false;
 }
 
-/* Those who receive and are waited for, and those of them who have everything. */
+/*
+ * Those who receive and are waited for, those of them who have everything, and publishers that wait and have
+ * everything, too.
+ */
 struct standing {
-	unsigned receivers, ready;
+	unsigned receivers, ready, ready_publishers;
 };
 
 /* A publisher that waits has everything easily: it does not count. */
@@ -99,6 +115,7 @@ hub_standing(const struct hub *hub)
 	struct standing standing = { .receivers = hub->receivers - hub->counts.slow };
 	for (const struct hub_member *member = hub->ready; member != NULL; member = member->next) {
 		standing.ready += !member->waiting;
+		standing.ready_publishers += member->waiting;
 		standing.receivers += member->slow;
 	}
 	for (const struct hub_waiter *waiter = hub->waiters; waiter != NULL; waiter = waiter->next) {
@@ -113,7 +130,9 @@ static void
 member_charge(struct hub_member *member, const struct standing *standing, uint64_t elapsed_ms)
 {
 	const struct hub *hub = member->hub;
-	if (hub->waited_ms >= PATIENCE_MS && (standing->ready > 0 || member->waiting)
+	/* Of two publishers each has had the other's lines, of one that is not known. */
+	bool others_move = standing->ready > 0 || standing->ready_publishers > 1 || member->waiting;
+	if (hub->waited_ms >= PATIENCE_MS && others_move
 	    && transport_is_still(member->transport, STILL_MS)) {
 		member->spent_until = hub->ticked_ms + CREDIT_MS * CREDIT_RATIO;
 	} else if (standing->ready > 0 && standing->ready * 2 >= standing->receivers) {
@@ -137,6 +156,30 @@ pace_account(struct hub *hub)
 	hub->uncharged_ms += elapsed_ms;
 }
 
+/* Room to be made before those who wait go on. */
+static size_t
+room_bytes(const struct hub *hub)
+{
+	size_t bytes = hub->ring->size / ROOM_SHARE;
+	return bytes < hub->wanted ? hub->wanted : bytes;
+}
+
+static size_t
+room_lines(const struct hub *hub)
+{
+	return (hub->ring->line_mask + 1) / ROOM_SHARE;
+}
+
+/* Whether a line is in the older half, or must go to make room: few long lines may follow many short ones. */
+static bool
+is_in_the_way(const struct hub *hub, uint64_t number)
+{
+	const struct ring *ring = hub->ring;
+	return number < ring->next
+	       && (number < ring->first + (ring->next - ring->first + 1) / 2
+		   || !ring_fits(ring, number, room_bytes(hub), room_lines(hub)));
+}
+
 /* Every TICK_MS or so, while somebody waits, and once more. */
 static void
 pace_tick(void *arg)
@@ -149,7 +192,7 @@ pace_tick(void *arg)
 		pace_account(hub);
 	elapsed_ms = hub->uncharged_ms;
 	hub->uncharged_ms = 0;
-	for (uint64_t number = ring->first; number < ring->first + (ring->next - ring->first + 1) / 2; number++)
+	for (uint64_t number = ring->first; is_in_the_way(hub, number); number++)
 		for (struct hub_member *member = ring_line(ring, number)->stuck; member != NULL;
 		     member = member->next)
 			if (pace_holds(member))
@@ -185,12 +228,9 @@ resume_deferred(struct deferred *deferred)
 void
 pace_moved(struct hub *hub)
 {
-	size_t bytes = hub->ring->size / ROOM_SHARE;
 	if (hub->waiters == NULL || hub->resume_queued || hub->resuming)
 		return;
-	if (bytes < hub->wanted)
-		bytes = hub->wanted;
-	if (place_is_held(hub, bytes, (hub->ring->line_mask + 1) / ROOM_SHARE))
+	if (place_is_held(hub, room_bytes(hub), room_lines(hub)))
 		return;
 	hub->resume_queued = true;
 	hub_ref(hub);
@@ -206,6 +246,7 @@ hub_wait(struct hub *hub, struct hub_waiter *waiter)
 	}
 	if (!wheel_timer_is_set(&hub->tick.timer))
 		reactor_set_deadline(hub->reactor, &hub->tick, reactor_now_ms() + TICK_MS);
+	assert(waiter->link == NULL);
 	waiter->next = NULL;
 	waiter->link = hub->waiters_end;
 	*hub->waiters_end = waiter;

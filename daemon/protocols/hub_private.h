@@ -37,6 +37,7 @@ struct hub {
 
 	/* hub_pace.c */
 	struct hub_waiter *waiters, **waiters_end;
+	uint64_t left_spent_until;	/* the credit of those who have left, where it is least */
 	size_t wanted;			/* the longest line that one of them may publish */
 	struct deadline tick;		/* set while there are any */
 	uint64_t ticked_ms;		/* while somebody waits: up to when that is accounted for */
@@ -97,6 +98,8 @@ bool pace_holds(const struct hub_member *member);
 
 /* It leaves. */
 void pace_forget(struct hub_member *member);
+/* A member begins with the credit that is left to those who have left. */
+void pace_inherit(struct hub_member *member);
 
 /* Nobody waits any more when there is no member. */
 void pace_end(struct hub *hub);

@@ -218,8 +218,11 @@ relay_take_stop(struct transport *transport)
 		return;
 	}
 	rest->at_once = true;
-	if (rest->waiter.link == NULL)
-		rest_go_on(rest);
+	if (rest->waiter.link != NULL)
+		return;
+	/* line_rate does not hold any more; it may still have to wait for room. */
+	reactor_unset_deadline(rest->reactor, &rest->deadline);
+	rest_go_on(rest);
 }
 
 /* Makes an orphan of the rest of a member that goes. */

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from support import listener, receive, reset, run, wait_for
+from support import listener, push, receive, reset, run, wait_for
 
 
 def join(daemon, name, scheme="tcp", **options):
@@ -265,3 +265,57 @@ def test_a_probe_of_every_kind_of_section(twined, keys):
     assert len(heard) - 1 == (2 if sends else 0) or "line_rate" in keys
     if "max_line" not in keys:
         assert all(re.search(rb"twined probe ", line) for line in heard[:-1])
+
+
+def stalled_hub(twined, **keys):
+    """A hub with a member that reads nothing, and never times out; the daemon, and who feeds it."""
+    common = {"hub": "h", "write_timeout": "none"}
+    daemon = twined("[daemon]\nthreads = 1\nshutdown_timeout = 1s\n\n"
+                    + listener("slow", "relay", role="in", line_rate="6/m", **common)
+                    + listener("feed", "relay", role="in", **common)
+                    + listener("out", "relay", role="out", **common)
+                    + listener("all", "relay", **common))
+    join(daemon, "out", buffer=4096)
+    return daemon
+
+
+def test_a_stop_ends_though_line_rate_and_room_are_waited_for(twined):
+    daemon = stalled_hub(twined)
+    slow = join(daemon, "slow")
+    slow.sendall(b"x\n" * 200)
+    push(join(daemon, "feed"), b"y" * 999 + b"\n")
+    daemon.stop()
+
+
+def test_one_that_reads_nothing_among_short_lines_does_not_hold_up_long_ones(twined):
+    """It stands in the newer half of the lines, and in the older half of the bytes."""
+    daemon = stalled_hub(twined)
+    feed = join(daemon, "feed")
+    pushed = push(feed, b"s" * 15 + b"\n", quiet_s=0.1)
+    reader = join(daemon, "out")
+    feed.sendall(b"s" * (16 - pushed % 16 - 1) + b"\n" if pushed % 16 else b"")
+    for _ in range(300):
+        feed.sendall(b"l" * 8000 + b"\n")
+    got = 0
+    while got < 300:
+        got += reader.recv(1 << 20).count(b"l\n")
+
+
+def test_two_that_send_and_read_are_not_held_up_by_one_that_reads_nothing(twined):
+    daemon = stalled_hub(twined)
+    members = [join(daemon, "all") for _ in range(2)]
+    lines, count = b"t" * 999 + b"\n", 20000
+
+    def send(member):
+        for _ in range(count // 100):
+            member.sendall(lines * 100)
+    senders = [threading.Thread(target=send, args=(member,)) for member in members]
+    got = []
+    readers = [threading.Thread(target=lambda member=member:
+                                got.append(len(receive(member, count * 1000))))
+               for member in members]
+    for thread in senders + readers:
+        thread.start()
+    for thread in senders + readers:
+        thread.join()
+    assert got == [count * 1000] * 2
