@@ -257,6 +257,17 @@ relay_ending(struct transport *transport, enum reason reason)
 	relay_take_stop(transport);
 }
 
+void
+relay_ended(struct transport *transport, enum reason reason)
+{
+	struct relay_peer *peer = transport_state(transport);
+	if (peer->ending)
+		return;
+	peer->ending = true;
+	peer->end_reason = (uint8_t)reason;
+	relay_stopped(transport);
+}
+
 static void
 relay_connection_lost(struct transport *transport, enum reason reason)
 {

@@ -96,6 +96,9 @@ void relay_finish_orphans(struct relay *relay);
 /* relay.c: all that a member had to say while the daemon stops is published. */
 void relay_stopped(struct transport *transport);
 
+/* relay.c: nothing more is heard of a member; it is lost for that reason once it has got all there is. */
+void relay_ended(struct transport *transport, enum reason reason);
+
 extern const struct probe relay_probe;
 
 #endif

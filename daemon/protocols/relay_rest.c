@@ -193,7 +193,7 @@ relay_take_bytes(struct transport *transport, const uint8_t *bytes, size_t lengt
 	const uint8_t *at = bytes;
 	int64_t wait_ms = 0;
 	assert(source.peer->rest == NULL);
-	if (source.relay->settings->role == ROLE_OUT || source.peer->member.hub == NULL)
+	if (source.relay->settings->role == ROLE_OUT || source.peer->member.hub == NULL || source.peer->ending)
 		return;
 	enum pause pause = source_take_lines(&source, &at, bytes + length, &wait_ms);
 	if (pause == PAUSE_ROOM || pause == PAUSE_RATE)

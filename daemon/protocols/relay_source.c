@@ -79,7 +79,7 @@ relay_take(const struct source *source, enum line_result result, const struct li
 	if (on_long_line == ON_LONG_LINE_CUT && result == LINE_LONG)
 		relay_publish(source, text);
 	if (on_long_line == ON_LONG_LINE_CLOSE && source->transport != NULL)
-		transport_lose(source->transport, REASON_LINE_TOO_LONG);
+		relay_ended(source->transport, REASON_LINE_TOO_LONG);
 	return on_long_line != ON_LONG_LINE_CLOSE;
 }
 

@@ -319,3 +319,15 @@ def test_two_that_send_and_read_are_not_held_up_by_one_that_reads_nothing(twined
     for thread in senders + readers:
         thread.join()
     assert got == [count * 1000] * 2
+
+
+@pytest.mark.parametrize("buffer", ["8M", "1M"], ids=["behind", "fallen"])
+def test_who_is_closed_for_a_long_line_gets_whole_lines(twined, buffer):
+    daemon = twined(listener("it", "relay", max_line="100", on_long_line="close", buffer=buffer,
+                             linger_timeout="100ms"))
+    member, feed = join(daemon, "it", buffer=4096), join(daemon, "it")
+    feed.sendall((b"z" * 98 + b"\n") * 60000)
+    member.sendall(b"l" * 200 + b"\n")
+    got = receive(member, 1 << 40)
+    assert got.endswith(b"z\n") and set(got.split(b"\n")) == {b"z" * 98, b""}
+    daemon.wait_log("closed: line_too_long, ")
