@@ -30,7 +30,7 @@ enum write_side { WRITE_OPEN, WRITE_ENDING, WRITE_ENDED };
  * With edges (epoll) a socket is registered once, or twice, and an event says that something has changed.
  * What is known of the bytes that it holds for us:
  *
- *   edge ──▶ UNREAD_SOME ── a short read ──▶ UNREAD_HARDLY ── LOOK_MS of silence, a look ──▶ UNREAD_NONE
+ *   edge ──▶ UNREAD_SOME ── a short read ──▶ UNREAD_HARDLY ── LOOK_MS later, a look ──▶ UNREAD_NONE
  *              │    ▲
  *              └────┘ a full read: goes on in the next turn
  *

@@ -169,8 +169,6 @@ transport_look(struct transport *transport)
 	transport->looking = false;
 	if (!transport_reads(transport))
 		transport_check_peer(transport);
-	else if (transport->unread == UNREAD_HARDLY && reactor_now_ms() - transport->active_ms < LOOK_MS)
-		transport_look_later(transport);
 	else if (transport->unread == UNREAD_HARDLY) {
 		transport_read(transport);
 		transport_update_interest(transport);

@@ -298,6 +298,47 @@ def test_a_pair_is_idle_only_when_both_of_its_sides_are(twined, server):
     despite_stalls(0.3, read)
 
 
+def test_what_is_behind_urgent_data_is_read_while_the_other_way_is_busy(twined, server):
+    """A read stops before urgent data, and no event tells of what is behind that."""
+    pushed, arrived, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def talk(connection):
+        with contextlib.suppress(OSError):
+            while not ended.wait(0.01):
+                connection.sendall(b"x" * 100)
+
+    def read_late(connection):
+        talker = threading.Thread(target=talk, args=(connection,))
+        talker.start()
+        assert pushed.wait(PATIENCE)
+        last = b""
+        while part := connection.recv(65536):
+            last = (last + part)[-6:]
+            if last == b"abcefg":
+                arrived.set()
+        talker.join()
+    daemon = proxy(twined, server(read_late))
+    client = daemon.connect("web")
+
+    def drop():
+        with contextlib.suppress(OSError):
+            while client.recv(65536):
+                pass
+    push(client)			# what follows comes on top of much that is unread
+    dropper = threading.Thread(target=drop)
+    dropper.start()
+    pushed.set()
+    client.sendall(b"abc")
+    client.send(b"!", socket.MSG_OOB)
+    client.sendall(b"efg")
+    try:
+        assert arrived.wait(PATIENCE)
+    finally:
+        ended.set()
+        client.shutdown(socket.SHUT_RDWR)
+        dropper.join()
+
+
 DROPS = 20
 
 
