@@ -314,7 +314,8 @@ transport_read(struct transport *transport)
 	} else if (length == 0) {
 		transport_read_end(transport);
 	} else if (errno == EINVAL && transport->outlet != 0) {
-		transport_leave_outlet(transport);	/* of this socket it cannot be had */
+		transport_leave_outlet(transport);	/* of this socket, or here, it cannot be had */
+		transport->unread = UNREAD_SOME;
 		transport_update_interest(transport);
 	} else if (errno != EAGAIN) {
 		transport_fail(transport, errno);

@@ -1,6 +1,8 @@
 /* transport_splice.c - a long stream goes from transport to transport through a pipe, uncopied. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #include "net/endpoint.h"
 #include "net/pipe_pool.h"
@@ -115,6 +117,24 @@ transport_push_inlet(struct transport *to)
 	return true;
 }
 
+/*
+ * Before an urgent byte splice(2) says that there is nothing, or even that the stream has ended, whatever is
+ * behind it: recv(2) skips it.
+ */
+static ssize_t
+splice_none(const struct transport *from, ssize_t length)
+{
+	int error = errno, at_mark = 0;
+
+	if ((length == 0 || error == EAGAIN)
+	    && ioctl(transport_fd(from), SIOCATMARK, &at_mark) == 0 && at_mark) {
+		errno = EINVAL;
+		return -1;
+	}
+	errno = error;
+	return length;
+}
+
 ssize_t
 transport_splice_in(struct transport *from)
 {
@@ -127,7 +147,7 @@ transport_splice_in(struct transport *from)
 				SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 	while (length < 0 && errno == EINTR);
 	if (length <= 0)
-		return length;
+		return splice_none(from, length);
 	pipe->held = (size_t)length;
 	pipe->small = length < SMALL ? pipe->small + 1 : 0;
 	transport_note_received(from, (size_t)length);

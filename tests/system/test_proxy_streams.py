@@ -156,3 +156,25 @@ def test_more_streams_than_pipes(routes):
     results = meanwhile(*[call for pair in pairs for call in both_ways(*pair, size)])
     assert [result for result in results if result is not None] == [size] * 48
     assert 0 < pipes(route.daemon) <= 8
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("ended", [True, False], ids=["ended", "going-on"])
+def test_what_is_behind_urgent_data_in_a_stream_is_carried(routes, backend, ended):
+    """splice(2) takes urgent data for the end of what there is; with more queued, for the stream's."""
+    daemon, pairs = pairs_of(routes, backend)
+    place = splice_all(daemon, pairs)
+    size, more = SIZE // 2, 1 << 20
+
+    def send(client):
+        send_pattern(client, place, size)
+        client.send(b"!", socket.MSG_OOB)
+        send_pattern(client, place + size, more)
+        if ended:
+            client.shutdown(socket.SHUT_WR)
+
+    def read(upstream):
+        return receive_pattern(upstream, place, None if ended else size + more)
+    results = meanwhile(*[lambda pair=pair: send(pair[0]) for pair in pairs],
+                        *[lambda pair=pair: read(pair[1]) for pair in pairs])
+    assert results[COUNT:] == [size + more] * COUNT
