@@ -71,6 +71,9 @@ bool transport_can_write(const struct transport *transport);
 /* Whether output waits of which the peer's system has not been seen to take anything for so long. */
 bool transport_is_still(struct transport *transport, int64_t ms);
 
+/* Whether the peer's system has acknowledged all that was written; on a unix socket, whether the peer has read it. */
+bool transport_is_delivered(const struct transport *transport);
+
 /* How many bytes are held since the socket did not take them. */
 size_t transport_pending(const struct transport *transport);
 

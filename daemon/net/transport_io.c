@@ -350,6 +350,13 @@ transport_is_still(struct transport *transport, int64_t ms)
 	return reactor_now_ms() - transport->progress_ms >= (uint64_t)ms;
 }
 
+bool
+transport_is_delivered(const struct transport *transport)
+{
+	return !transport->closed && !transport_has_unsent(transport)
+	       && transport_acknowledged(transport) == transport->sent;
+}
+
 void
 transport_pause(struct transport *transport)
 {

@@ -152,7 +152,7 @@ struct hub_waiter {
  * Whether a line of up to so many bytes can be stored without taking the place of a member that is waited
  * for: of one that is behind and has not used up its credit.
  */
-bool hub_has_room(const struct hub *hub, size_t length);
+bool hub_has_room(struct hub *hub, size_t length);
 
 /* Has go_on called, out of every other callback, when there is room again. */
 void hub_wait(struct hub *hub, struct hub_waiter *waiter);

@@ -214,6 +214,7 @@ member_send(struct hub_member *member)
 		member_advance(member, taken);
 		if (taken < offered) {
 			member_link(member, &ring_line(hub->ring, member->line)->stuck, HUB_STUCK);
+			pace_stick(member);
 			return;
 		}
 	} while (member->line < hub->ring->next);

@@ -9,16 +9,18 @@
 /*
  * A publisher waits while its line would take the place of a member that is behind but has credit. Credit is
  * waiting time: CREDIT_MS at first, and 1 ms comes back every CREDIT_RATIO ms. So one slow member holds the
- * others up for a twentieth of the time in the long run. A member is charged
+ * others up for a twentieth of the time in the long run.
  *
- *   - for the time that publishers wait, if it is in the older half of the ring (or further on, where that is
- *     in the way) while at least half of those
- *     who receive have everything: then it is the slow one. Where most are behind, it is the hub that is fast;
- *   - with all it has if its socket has not moved for STILL_MS while somebody else has everything (or if it is
- *     itself a publisher that waits, and would rather wait for ever than read).
+ * A member is hungry when it has everything, as far as its system has acknowledged it: it starves while publishers
+ * wait for others. Who is in the older half of the ring (or further on, where that is in the way) is charged
+ *
+ *   - for the time that publishers wait, if at least half of those who receive are hungry: then it is the slow
+ *     one. Where most have something to read, it is the hub that is fast;
+ *   - with all it has if its socket has not moved for STILL_MS while somebody is hungry (or if it is itself a
+ *     publisher that waits, and would rather wait for ever than read); for STILL_FEW_MS, if nearly all are.
  *
  * Who comes begins with what is left to the one who left with the least: to come again does not renew it.
- * Without credit a member is slow, and is lapped like this until it has caught up and has credit again. When all are
+ * Without credit a member is slow, and is lapped until it has caught up and has credit again. When all are
  * behind and none moves, the write_timeout of their transports ends that.
  *
  * Time counts only as far as we have seen it: when we have not run for a while, neither have others.
@@ -27,9 +29,10 @@ enum {
 	CREDIT_MS = 500,
 	CREDIT_RATIO = 20,
 	TICK_MS = WHEEL_TICK_MS,
-	TICK_MOST_MS = 2 * TICK_MS,
 	STILL_MS = 400,
-	PATIENCE_MS = 100,	/* of waiting, before anybody is taken for still */
+	STILL_FEW_MS = 48,	/* longer than a tick: who has not run for a while is given one */
+	FEW_SHARE = 4,		/* at most one in so many of those who receive is not hungry */
+	PATIENCE_MS = 100,	/* of waiting, before anybody but one of few is taken for still */
 	ROOM_SHARE = 8,		/* of the ring, to be free before those who wait go on */
 };
 
@@ -45,24 +48,34 @@ pace_holds(const struct hub_member *member)
 	return !member->slow && transport_can_write(member->transport);
 }
 
+/* Whether a line is where a member is that is not to lose its place. */
+static bool
+line_is_held(const struct line *line)
+{
+	for (const struct hub_member *member = line->stuck; member != NULL; member = member->next)
+		if (pace_holds(member))
+			return true;
+	return false;
+}
+
 /* Whether storing so many bytes and lines would take the place of a member that is waited for. */
 static bool
-place_is_held(const struct hub *hub, size_t bytes, size_t lines)
+place_is_held(struct hub *hub, size_t bytes, size_t lines)
 {
 	const struct ring *ring = hub->ring;
-	for (uint64_t number = ring->first; number < ring->next; number++) {
-		if (ring_fits(ring, number, bytes, lines))
+	if (hub->free_to < ring->first)
+		hub->free_to = ring->first;
+	for (; hub->free_to < ring->next; hub->free_to++) {
+		if (ring_fits(ring, hub->free_to, bytes, lines))
 			return false;
-		for (const struct hub_member *member = ring_line(ring, number)->stuck; member != NULL;
-		     member = member->next)
-			if (pace_holds(member))
-				return true;
+		if (line_is_held(ring_line(ring, hub->free_to)))
+			return true;
 	}
 	return false;
 }
 
 bool
-hub_has_room(const struct hub *hub, size_t length)
+hub_has_room(struct hub *hub, size_t length)
 {
 	return (hub->waiters == NULL || hub->resuming) && !place_is_held(hub, length, 1);
 }
@@ -72,15 +85,6 @@ member_slow_down(struct hub_member *member)
 {
 	member->slow = true;
 	member->hub->counts.slow++;
-}
-
-void
-pace_forgive(struct hub_member *member)
-{
-	if (!has_credit(member, reactor_now_ms()))
-		return;
-	member->slow = false;
-	member->hub->counts.slow--;
 }
 
 void
@@ -100,12 +104,25 @@ pace_forget(struct hub_member *member)
 	member->slow = false;
 }
 
-/*
- * Those who receive and are waited for, those of them who have everything, and publishers that wait and have
- * everything, too.
- */
+void
+pace_forgive(struct hub_member *member)
+{
+	if (!has_credit(member, reactor_now_ms()))
+		return;
+	member->slow = false;
+	member->hub->counts.slow--;
+}
+
+void
+pace_stick(const struct hub_member *member)
+{
+	if (member->hub->free_to > member->line)
+		member->hub->free_to = member->line;
+}
+
+/* Those who receive and are waited for, and those of them who are hungry; publishers that wait and are. */
 struct standing {
-	unsigned receivers, ready, ready_publishers;
+	unsigned receivers, hungry, hungry_publishers;
 };
 
 /* A publisher that waits has everything easily: it does not count. */
@@ -114,8 +131,9 @@ hub_standing(const struct hub *hub)
 {
 	struct standing standing = { .receivers = hub->receivers - hub->counts.slow };
 	for (const struct hub_member *member = hub->ready; member != NULL; member = member->next) {
-		standing.ready += !member->waiting;
-		standing.ready_publishers += member->waiting;
+		bool is_hungry = transport_is_delivered(member->transport);
+		standing.hungry += is_hungry && !member->waiting;
+		standing.hungry_publishers += is_hungry && member->waiting;
 		standing.receivers += member->slow;
 	}
 	for (const struct hub_waiter *waiter = hub->waiters; waiter != NULL; waiter = waiter->next) {
@@ -130,12 +148,13 @@ static void
 member_charge(struct hub_member *member, const struct standing *standing, uint64_t elapsed_ms)
 {
 	const struct hub *hub = member->hub;
+	bool is_one_of_few = standing->hungry * FEW_SHARE >= standing->receivers * (FEW_SHARE - 1);
 	/* Of two publishers each has had the other's lines, of one that is not known. */
-	bool others_move = standing->ready > 0 || standing->ready_publishers > 1 || member->waiting;
-	if (hub->waited_ms >= PATIENCE_MS && others_move
-	    && transport_is_still(member->transport, STILL_MS)) {
+	bool others_starve = standing->hungry > 0 || standing->hungry_publishers > 1 || member->waiting;
+	if (others_starve && hub->waited_ms >= (is_one_of_few ? STILL_FEW_MS : PATIENCE_MS)
+	    && transport_is_still(member->transport, is_one_of_few ? STILL_FEW_MS : STILL_MS)) {
 		member->spent_until = hub->ticked_ms + CREDIT_MS * CREDIT_RATIO;
-	} else if (standing->ready > 0 && standing->ready * 2 >= standing->receivers) {
+	} else if (standing->hungry > 0 && standing->hungry * 2 >= standing->receivers) {
 		if (member->spent_until < hub->ticked_ms)
 			member->spent_until = hub->ticked_ms;
 		member->spent_until += elapsed_ms * CREDIT_RATIO;
@@ -149,8 +168,8 @@ static void
 pace_account(struct hub *hub)
 {
 	uint64_t now_ms = reactor_now_ms(), elapsed_ms = now_ms - hub->ticked_ms;
-	if (elapsed_ms > TICK_MOST_MS)
-		elapsed_ms = TICK_MOST_MS;
+	if (elapsed_ms > TICK_MS)
+		elapsed_ms = TICK_MS;
 	hub->ticked_ms = now_ms;
 	hub->waited_ms += elapsed_ms;
 	hub->uncharged_ms += elapsed_ms;
@@ -180,7 +199,7 @@ is_in_the_way(const struct hub *hub, uint64_t number)
 		   || !ring_fits(ring, number, room_bytes(hub), room_lines(hub)));
 }
 
-/* Every TICK_MS or so, while somebody waits, and once more. */
+/* Every TICK_MS, while somebody waits, and once more. */
 static void
 pace_tick(void *arg)
 {
@@ -199,7 +218,7 @@ pace_tick(void *arg)
 				member_charge(member, &standing, elapsed_ms);
 	pace_moved(hub);
 	if (hub->waiters != NULL || elapsed_ms > 0)
-		reactor_set_deadline(hub->reactor, &hub->tick, reactor_now_ms() + TICK_MS);
+		reactor_set_deadline(hub->reactor, &hub->tick, reactor_now_ms() + TICK_MS / 2);
 }
 
 /* Lets those who wait publish; who finds no room waits again, behind the others. */
@@ -245,7 +264,7 @@ hub_wait(struct hub *hub, struct hub_waiter *waiter)
 		hub->waited_ms = 0;
 	}
 	if (!wheel_timer_is_set(&hub->tick.timer))
-		reactor_set_deadline(hub->reactor, &hub->tick, reactor_now_ms() + TICK_MS);
+		reactor_set_deadline(hub->reactor, &hub->tick, reactor_now_ms() + TICK_MS / 2);
 	assert(waiter->link == NULL);
 	waiter->next = NULL;
 	waiter->link = hub->waiters_end;

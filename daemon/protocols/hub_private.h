@@ -38,6 +38,7 @@ struct hub {
 	/* hub_pace.c */
 	struct hub_waiter *waiters, **waiters_end;
 	uint64_t left_spent_until;	/* the credit of those who have left, where it is least */
+	uint64_t free_to;		/* no line before it is anybody's place who is waited for */
 	size_t wanted;			/* the longest line that one of them may publish */
 	struct deadline tick;		/* set while there are any */
 	uint64_t ticked_ms;		/* while somebody waits: up to when that is accounted for */
@@ -90,6 +91,9 @@ void pace_init(struct hub *hub);
 /* A place has been left: goes on, if there is room now. */
 void pace_moved(struct hub *hub);
 
+/* A member is stuck at its line. */
+void pace_stick(const struct hub_member *member);
+
 /* A slow member has caught up: it is waited for again once it has credit. */
 void pace_forgive(struct hub_member *member);
 
@@ -98,6 +102,7 @@ bool pace_holds(const struct hub_member *member);
 
 /* It leaves. */
 void pace_forget(struct hub_member *member);
+
 /* A member begins with the credit that is left to those who have left. */
 void pace_inherit(struct hub_member *member);
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import selectors
 import subprocess
 import threading
 
@@ -32,6 +33,35 @@ def test_one_of_500_members_is_stalled_and_the_others_get_every_line(twined):
     alone = load(daemon, connections=499, bytes=16, count=LINES // 4, seconds=50)
     # `make bench` says how near they are; what is here holds on a machine that has other work, too.
     assert rate > alone / 4, f"{rate:.0f} lines a second with a stalled member, {alone:.0f} without"
+
+
+@pytest.mark.parametrize("size", [1 << 16, 1 << 20])
+def test_members_that_one_busy_program_reads_in_turn_get_every_line(twined, size):
+    """Each stands still until its turn comes, while others have got all that their systems could take."""
+    members, lines = (20, 20000) if SANITIZED else (100, 300000)
+    daemon = twined(listener("hub", "relay"))
+    text = b"".join(b"%063d\n" % number for number in range(lines))
+    digests = {join(daemon, "hub"): hashlib.md5() for _ in range(members)}
+    sender, stalled = join(daemon, "hub"), join(daemon, "hub")
+    publisher = threading.Thread(target=sender.sendall, args=(text,))
+    publisher.start()
+    with selectors.DefaultSelector() as selector:
+        left = dict.fromkeys(digests, len(text))
+        for member in digests:
+            selector.register(member, selectors.EVENT_READ)
+        while left and (ready := selector.select(PATIENCE)):
+            for key, _ in ready:
+                data = key.fileobj.recv(size)
+                assert data
+                digests[key.fileobj].update(data)
+                left[key.fileobj] -= len(data)
+                if left[key.fileobj] == 0:
+                    del left[key.fileobj]
+                    selector.unregister(key.fileobj)
+    publisher.join()
+    assert not left
+    assert {digest.digest() for digest in digests.values()} == {hashlib.md5(text).digest()}
+    assert stalled.fileno() >= 0
 
 
 def test_what_a_stalled_member_gets_later_are_whole_lines_and_how_many_it_has_lost(twined):

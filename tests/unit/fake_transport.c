@@ -19,7 +19,7 @@ struct transport {
 	struct fake_bytes sent, pending;
 	size_t room;
 	unsigned sends;
-	bool want_drained, paused, read_ended, write_ended, lost, aborted;
+	bool undelivered, want_drained, paused, read_ended, write_ended, lost, aborted;
 	uint64_t progress_ms;		/* when the socket last took something */
 	enum reason reason;
 	int64_t idle_timeout_ms;
@@ -85,6 +85,12 @@ transport_is_still(struct transport *transport, int64_t ms)
 {
 	return (transport->want_drained || transport->pending.length > 0)
 	       && clock_ms - transport->progress_ms >= (uint64_t)ms;
+}
+
+bool
+transport_is_delivered(const struct transport *transport)
+{
+	return !transport->undelivered && transport->pending.length == 0;
 }
 
 void
@@ -473,6 +479,12 @@ void
 fake_set_room(struct transport *transport, size_t room)
 {
 	transport->room = room;
+}
+
+void
+fake_set_undelivered(struct transport *transport, bool undelivered)
+{
+	transport->undelivered = undelivered;
 }
 
 void

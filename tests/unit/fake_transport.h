@@ -36,6 +36,9 @@ void fake_set_room(struct transport *transport, size_t room);
 /* As fake_set_room, and the loop notices it: what is pending goes, drained is called if it is due. */
 void fake_drain(struct transport *transport, size_t room);
 
+/* Whether what the socket has taken is still on its way. */
+void fake_set_undelivered(struct transport *transport, bool undelivered);
+
 /* The end of a turn of the loop. */
 void fake_turn(void);
 

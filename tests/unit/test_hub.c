@@ -614,6 +614,55 @@ a_publisher_waits_for_one_that_has_stalled_but_a_moment(void **state)
 	fake_close(quick, REASON_PEER_CLOSED);
 }
 
+/* Where nearly everybody starves. */
+static void
+a_publisher_waits_even_less_for_one_of_few_that_have_stalled(void **state)
+{
+	enum { QUICK = 3 };
+	struct transport *sender = join(*state, &silent, 0, SIZE_MAX), *quick[QUICK];
+	struct transport *stalled = join(*state, &plain, 0, 0);
+	struct pump pump;
+	for (int i = 0; i < QUICK; i++)
+		quick[i] = join(*state, &plain, 0, SIZE_MAX);
+	pump_start(&pump, sender, 1000);
+	fake_pass(32);
+	assert_int_equal(pump.published, 40);
+	fake_pass(64);
+	assert_int_equal(pump.published, 1000);
+	assert_int_equal(hub_count(hub).slow, 1);
+	for (int i = 0; i < QUICK; i++)
+		fake_close(quick[i], REASON_PEER_CLOSED);
+	fake_close(stalled, REASON_PEER_CLOSED);
+	fake_close(sender, REASON_PEER_CLOSED);
+}
+
+/* Others have everything as far as we go, but not yet as far as they go: nobody is held up. */
+static void
+who_still_has_something_to_read_is_not_held_up(void **state)
+{
+	struct transport *sender = join(*state, &silent, 0, SIZE_MAX);
+	struct transport *last = join(*state, &plain, 0, 0), *busy = join(*state, &plain, 0, SIZE_MAX);
+	struct pump pump;
+	fake_set_undelivered(busy, true);
+	pump_start(&pump, sender, 1000);
+	for (int i = 0; i < 100; i++) {
+		fake_pass(50);
+		fake_drain(last, 100);
+	}
+	assert_int_equal(hub_count(hub).slow, 0);
+	assert_int_equal(dropped(last), 0);
+	fake_set_undelivered(busy, false);
+	for (int i = 0; i < 20; i++) {
+		fake_pass(50);
+		fake_drain(last, 100);
+	}
+	assert_int_equal(hub_count(hub).slow, 1);
+	hub_unwait(hub, &pump.waiter);
+	fake_close(sender, REASON_PEER_CLOSED);
+	fake_close(last, REASON_PEER_CLOSED);
+	fake_close(busy, REASON_PEER_CLOSED);
+}
+
 /* One that reads all the time, but at a tenth of what is published: it costs a twentieth of the time. */
 static void
 a_steadily_slow_member_holds_the_others_up_a_twentieth_of_the_time(void **state)
@@ -1035,6 +1084,8 @@ main(void)
 		HUB_TEST(a_hub_that_is_resized_keeps_its_members_and_lines),
 		HUB_TEST(a_publisher_waits_for_a_member_that_reads),
 		HUB_TEST(a_publisher_waits_for_one_that_has_stalled_but_a_moment),
+		HUB_TEST(a_publisher_waits_even_less_for_one_of_few_that_have_stalled),
+		HUB_TEST(who_still_has_something_to_read_is_not_held_up),
 		HUB_TEST(a_steadily_slow_member_holds_the_others_up_a_twentieth_of_the_time),
 		HUB_TEST(members_that_are_all_behind_are_waited_for),
 		HUB_TEST(publishers_that_do_not_read_do_not_wait_for_each_other_for_ever),
