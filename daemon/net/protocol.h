@@ -117,7 +117,7 @@ struct protocol {
 	 * transport_lose, or an abort if bytes are unsent.
 	 */
 	void (*silent)(struct transport *transport);
-	/* The daemon stops, all that had come is handled. NULL: transport_lose. */
+	/* The daemon stops, all that had come is handled; it may be that it is being lost. NULL: transport_lose. */
 	void (*stopping)(struct transport *transport);
 	/*
 	 * Its connector gives the connection up, all that had come is handled: it is to be ended in order, as

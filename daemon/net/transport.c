@@ -396,7 +396,7 @@ transport_stop(struct transport *transport)
 {
 	int waiting = 0;
 
-	if (transport->closed || transport->losing || transport->stopping)
+	if (transport->closed || transport->stopping)
 		return;
 	if (transport->read_side == READ_OPEN && !transport->paused)
 		ioctl(transport_fd(transport), FIONREAD, &waiting);

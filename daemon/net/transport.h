@@ -127,7 +127,7 @@ bool transport_is_silent(struct transport *transport, int64_t ms);
 
 /*
  * For a graceful stop: what the peer has sent so far is still read and handled, unless the transport is
- * paused, then the protocol's `stopping` is called, or transport_lose when it has none.
+ * paused or being lost, then the protocol's `stopping` is called, or transport_lose when it has none.
  */
 void transport_stop(struct transport *transport);
 

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import selectors
+import signal
 import subprocess
 import threading
 
@@ -85,6 +86,21 @@ def test_what_a_stalled_member_gets_later_are_whole_lines_and_how_many_it_has_lo
     reset(stalled)
     if lost > 0:
         assert int(daemon.wait_log(r"(\d+) lines dropped: slow")[1]) == lost
+
+
+def test_a_stop_does_not_wait_for_a_member_that_is_closed_for_being_slow(twined):
+    daemon = twined("[daemon]\nshutdown_timeout = 10m\n"
+                    + listener("hub", "relay", buffer="64K", on_slow="close", linger_timeout="10m",
+                               write_timeout="10m"))
+    stalled = join(daemon, "hub", buffer=4096)
+    # More than the system takes for it and the ring holds.
+    load(daemon, connections=2, bytes=64, count=100000, seconds=30)
+    reader = join(daemon, "hub")
+    daemon.signal(signal.SIGTERM)
+    assert receive_all(reader) == b""
+    reader.close()
+    reset(stalled)
+    assert daemon.wait() == 0
 
 
 def test_all_members_get_the_lines_of_all_publishers_in_one_order(twined):

@@ -81,6 +81,12 @@ transport_can_write(const struct transport *transport)
 }
 
 bool
+transport_is_losing(const struct transport *transport)
+{
+	return transport->lost || transport->aborted;
+}
+
+bool
 transport_is_still(struct transport *transport, int64_t ms)
 {
 	return (transport->want_drained || transport->pending.length > 0)
