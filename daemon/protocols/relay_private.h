@@ -70,11 +70,11 @@ size_t source_longest_line(const struct relay_settings *settings);
 enum pause source_take_lines(const struct source *source, const uint8_t **at, const uint8_t *end,
 			     int64_t *wait_ms);
 
-/* Takes all of them, whether there is room or not. */
-void source_take_all(const struct source *source, const uint8_t *at, const uint8_t *end);
+/* Takes the last line, which counts although it has no end, if that may be now: PAUSE_NONE; else as above. */
+enum pause source_take_last(const struct source *source, int64_t *wait_ms);
 
-/* Takes the last line, which counts although it has no end. */
-void source_take_last(const struct source *source);
+/* Takes all of them, whether there is room or not, and the last one without an end too, if that counts. */
+void source_take_all(const struct source *source, const uint8_t *at, const uint8_t *end, bool last);
 
 void relay_take_datagram(struct datagram *datagram, const uint8_t *bytes, size_t length);
 

@@ -28,6 +28,7 @@ struct relay_rest {
 	struct transport *transport;	/* NULL: an orphan */
 	int64_t idle_timeout_ms;	/* that it has when it is read */
 	bool at_once;			/* line_rate does not hold any more */
+	bool last_counts;		/* the last line needs no end */
 
 	/* Of an orphan: what its member had. */
 	struct relay_rest *next, **link;	/* in relay->orphans */
@@ -35,7 +36,6 @@ struct relay_rest {
 	struct bucket bucket;
 	uint32_t id;
 	char *peer_text;
-	bool last_counts;		/* its last line needs no end */
 
 	size_t at, length;
 	uint8_t bytes[];
@@ -104,9 +104,6 @@ rest_end(struct relay_rest *rest)
 	struct transport *transport = rest->transport;
 	bool stops = rest->at_once;
 	if (transport == NULL) {
-		const struct source source = source_of_rest(rest);
-		if (rest->last_counts)
-			source_take_last(&source);
 		rest_free(rest);
 		return;
 	}
@@ -128,6 +125,8 @@ rest_go_on(struct relay_rest *rest)
 		source.bucket = NULL;
 	enum pause pause = source_take_lines(&source, &at, rest->bytes + rest->length, &wait_ms);
 	rest->at = (size_t)(at - rest->bytes);
+	if (pause == PAUSE_NONE && rest->last_counts)
+		pause = source_take_last(&source, &wait_ms);
 	if (pause == PAUSE_ROOM || pause == PAUSE_RATE)
 		rest_wait(rest, pause, wait_ms);
 	else
@@ -139,7 +138,8 @@ static void
 rest_finish(struct relay_rest *rest)
 {
 	const struct source source = source_of_rest(rest);
-	source_take_all(&source, rest->bytes + rest->at, rest->bytes + rest->length);
+	source_take_all(&source, rest->bytes + rest->at, rest->bytes + rest->length,
+			rest->last_counts);
 	rest_end(rest);
 }
 
@@ -155,16 +155,20 @@ rest_due(void *arg)
 	rest_go_on(arg);
 }
 
-/* Keeps what could not be taken yet, and does not read its sender until it is. */
-static void
+/*
+ * Keeps what could not be taken yet, and does not read its sender until it is. NULL without memory: then the
+ * sender is aborted.
+ */
+static struct relay_rest *
 relay_hold(const struct source *source, const uint8_t *at, size_t length, enum pause pause, int64_t wait_ms)
 {
 	struct transport *transport = source->transport;
 	struct relay_rest *rest = malloc(sizeof *rest + length);
 	if (rest == NULL) {
 		transport_abort(transport, REASON_NO_RESOURCES);
-		return;
+		return NULL;
 	}
+	assert(source->peer->rest == NULL);
 	*rest = (struct relay_rest){
 		.waiter = {
 			.member = &source->peer->member,
@@ -178,12 +182,30 @@ relay_hold(const struct source *source, const uint8_t *at, size_t length, enum p
 		.idle_timeout_ms = transport_idle_timeout(transport),
 		.length = length,
 	};
-	memcpy(rest->bytes, at, length);
+	if (length > 0)
+		memcpy(rest->bytes, at, length);
 	source->peer->rest = rest;
 	/* It is we who are idle. */
 	transport_set_idle_timeout(transport, 0);
 	transport_pause(transport);
 	rest_wait(rest, pause, wait_ms);
+	return rest;
+}
+
+/* Takes the last line, or keeps it. Whether it is taken. */
+static bool
+relay_take_last(const struct source *source, bool at_once)
+{
+	int64_t wait_ms = 0;
+	enum pause pause = source_take_last(source, &wait_ms);
+	if (pause == PAUSE_NONE)
+		return true;
+	struct relay_rest *rest = relay_hold(source, NULL, 0, pause, wait_ms);
+	if (rest != NULL) {
+		rest->last_counts = true;
+		rest->at_once = at_once;
+	}
+	return false;
 }
 
 void
@@ -204,17 +226,21 @@ void
 relay_take_end(struct transport *transport)
 {
 	const struct source source = source_of(transport);
-	source_take_last(&source);
+	if (source.peer->rest != NULL)
+		source.peer->rest->last_counts = true;
+	else
+		relay_take_last(&source, false);
 }
 
 void
 relay_take_stop(struct transport *transport)
 {
-	const struct source source = source_of(transport);
+	struct source source = source_of(transport);
 	struct relay_rest *rest = source.peer->rest;
 	if (rest == NULL) {
-		source_take_last(&source);
-		relay_stopped(transport);
+		source.bucket = NULL;
+		if (relay_take_last(&source, true))
+			relay_stopped(transport);
 		return;
 	}
 	rest->at_once = true;
@@ -239,7 +265,7 @@ rest_orphan(struct relay_rest *rest, bool last_counts)
 	rest->reader = peer->reader;
 	rest->bucket = peer->bucket;
 	rest->id = peer->member.id;
-	rest->last_counts = last_counts;
+	rest->last_counts = rest->last_counts || last_counts;
 	/* Without memory the peer has no name. */
 	rest->peer_text = relay->prefix_has_peer ? strdup(transport_peer_text(transport)) : NULL;
 	peer->reader = (struct line_reader){ 0 };

@@ -89,6 +89,19 @@ source_longest_line(const struct relay_settings *settings)
 	return (size_t)settings->max_line + (settings->prefix != NULL ? PREFIX_MAX : 0) + 1;
 }
 
+/* Whether one more line may be taken now: PAUSE_NONE, PAUSE_ROOM or PAUSE_RATE. */
+static enum pause
+source_ask(const struct source *source, int64_t *wait_ms)
+{
+	const struct relay_settings *settings = source->relay->settings;
+	if (!hub_has_room(source->relay->hub, source_longest_line(settings)))
+		return PAUSE_ROOM;
+	if (source->bucket == NULL)
+		return PAUSE_NONE;
+	*wait_ms = bucket_take(source->bucket, &settings->line_rate, reactor_now_ms());
+	return *wait_ms > 0 ? PAUSE_RATE : PAUSE_NONE;
+}
+
 enum pause
 source_take_lines(const struct source *source, const uint8_t **at, const uint8_t *end, int64_t *wait_ms)
 {
@@ -97,11 +110,9 @@ source_take_lines(const struct source *source, const uint8_t **at, const uint8_t
 	struct line_text text;
 	enum line_result result;
 	while (*at != end) {
-		if (!hub_has_room(source->relay->hub, source_longest_line(settings)))
-			return PAUSE_ROOM;
-		*wait_ms = source->bucket != NULL ? bucket_take(source->bucket, rate, reactor_now_ms()) : 0;
-		if (*wait_ms > 0)
-			return PAUSE_RATE;
+		enum pause pause = source_ask(source, wait_ms);
+		if (pause != PAUSE_NONE)
+			return pause;
 		result = line_reader_next(source->reader, (size_t)settings->max_line, at, end, &text);
 		if (result == LINE_NONE && source->bucket != NULL && rate->count != 0)
 			bucket_return(source->bucket, rate);
@@ -111,8 +122,8 @@ source_take_lines(const struct source *source, const uint8_t **at, const uint8_t
 	return PAUSE_NONE;
 }
 
-void
-source_take_last(const struct source *source)
+static void
+source_take_unended(const struct source *source)
 {
 	struct line_text text;
 	enum line_result result =
@@ -122,8 +133,17 @@ source_take_last(const struct source *source)
 	line_reader_clear(source->reader);
 }
 
+enum pause
+source_take_last(const struct source *source, int64_t *wait_ms)
+{
+	enum pause pause = source->reader->length > 0 ? source_ask(source, wait_ms) : PAUSE_NONE;
+	if (pause == PAUSE_NONE)
+		source_take_unended(source);
+	return pause;
+}
+
 void
-source_take_all(const struct source *source, const uint8_t *at, const uint8_t *end)
+source_take_all(const struct source *source, const uint8_t *at, const uint8_t *end, bool last)
 {
 	size_t most = (size_t)source->relay->settings->max_line;
 	struct line_text text;
@@ -131,6 +151,8 @@ source_take_all(const struct source *source, const uint8_t *at, const uint8_t *e
 	do
 		result = line_reader_next(source->reader, most, &at, end, &text);
 	while (result != LINE_NONE && relay_take(source, result, &text));
+	if (result == LINE_NONE && last)
+		source_take_unended(source);
 }
 
 /* Whether a sender of datagrams may send one more line. */

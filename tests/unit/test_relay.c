@@ -459,6 +459,58 @@ who_is_over_line_rate_is_not_read(void **state)
 }
 
 static void
+a_last_line_without_an_end_waits_for_its_turn_too(void **state)
+{
+	(void)state;
+	struct factory *factory = fake_factory(&relay_protocol, "line_rate=2", NULL);
+	struct transport *a = fake_open(factory), *b = fake_open(factory), *reader = fake_open(factory);
+	fake_pass(2000);
+	receive(a, "1\n2\nlast");
+	fake_end_read(a);
+	receive(b, "3\n4\nat the stop");
+	transport_stop(b);
+	fake_turn();
+	assert_got(reader, "1\n2\n3\n4\nat the stop\n");
+	fake_pass(450);
+	assert_got(reader, "1\n2\n3\n4\nat the stop\n");
+	fake_pass(100);
+	assert_got(reader, "1\n2\n3\n4\nat the stop\nlast\n");
+	fake_close(a, REASON_PEER_CLOSED);
+	fake_close(b, REASON_SHUTDOWN);
+	fake_close(reader, REASON_PEER_CLOSED);
+	factory_unref(factory);
+}
+
+static void
+a_last_line_without_an_end_waits_for_room(void **state)
+{
+	(void)state;
+	enum { LINE = 4000, LINES = 4, LAST = 5000 };
+	static char text[LAST];
+	struct factory *factory = fake_factory(&relay_protocol, "buffer=20K", NULL);
+	struct transport *a = fake_open(factory), *b = fake_open(factory), *reader;
+	size_t length;
+	fake_set_first_room(0);
+	reader = fake_open(factory);
+	fake_set_first_room(SIZE_MAX);
+	memset(text, 'x', LAST);
+	fake_receive(a, text, LAST);
+	text[LINE - 1] = '\n';
+	for (int i = 0; i < LINES; i++)
+		fake_receive(b, text, LINE);
+	fake_end_read(a);
+	fake_turn();
+	fake_drain(reader, SIZE_MAX);
+	fake_pass(100);
+	fake_sent(reader, &length);
+	assert_int_equal(length, LINES * LINE + LAST + 1);
+	fake_close(a, REASON_PEER_CLOSED);
+	fake_close(b, REASON_PEER_CLOSED);
+	fake_close(reader, REASON_PEER_CLOSED);
+	factory_unref(factory);
+}
+
+static void
 datagrams_over_line_rate_are_dropped(void **state)
 {
 	(void)state;
@@ -704,6 +756,8 @@ main(void)
 		cmocka_unit_test(connectors_read_and_write_by_role),
 		cmocka_unit_test(a_filter_holds_both_ways),
 		cmocka_unit_test(who_is_over_line_rate_is_not_read),
+		cmocka_unit_test(a_last_line_without_an_end_waits_for_its_turn_too),
+		cmocka_unit_test(a_last_line_without_an_end_waits_for_room),
 		cmocka_unit_test(datagrams_over_line_rate_are_dropped),
 		cmocka_unit_test(a_publisher_waits_for_its_reader),
 		cmocka_unit_test(what_was_read_of_a_waiting_publisher_counts),
