@@ -131,9 +131,11 @@ relay_factory_started(struct factory *factory)
 	struct relay *relay = factory_shared(factory);
 	hub_open(relay->hub, &relay->section, factory_reactor(factory));
 	relay->open = true;
-	if (relay->ring == NULL || hub_size(relay->hub) == relay->ring->size)
+	if (relay->ring == NULL)
 		return;
-	if (!hub_resize(relay->hub, relay->ring))
+	if (hub_size(relay->hub) == relay->ring->size)
+		ring_free(relay->ring);		/* another section of the hub has been first */
+	else if (!hub_resize(relay->hub, relay->ring))
 		log_warning("%s: buffer: no memory to change it", factory_name(factory));
 	relay->ring = NULL;
 }
