@@ -200,7 +200,7 @@ deadline_reached(void *arg)
 		transport_update_deadline(transport);
 	} else if (transport->protocol->silent != NULL && !transport->losing) {
 		transport->protocol->silent(transport);
-	} else if (transport->losing || transport_has_unsent(transport)) {
+	} else if (transport->losing || transport_output_waits(transport)) {
 		transport_abort(transport, REASON_IDLE_TIMEOUT);
 	} else {
 		transport_lose(transport, REASON_IDLE_TIMEOUT);
