@@ -324,39 +324,6 @@ transport_read(struct transport *transport)
 	}
 }
 
-bool
-transport_is_silent(struct transport *transport, int64_t ms)
-{
-	uint64_t acknowledged;
-
-	if (transport->closed)
-		return true;
-	if (reactor_now_ms() - transport->active_ms < (uint64_t)ms)
-		return false;
-	acknowledged = transport_acknowledged(transport);
-	if (acknowledged == transport->sent || acknowledged <= transport->acknowledged)
-		return true;
-	transport_note_progress(transport);
-	return false;
-}
-
-bool
-transport_is_still(struct transport *transport, int64_t ms)
-{
-	if (transport->closed || !transport_output_waits(transport))
-		return false;
-	if (transport_acknowledged(transport) > transport->acknowledged)
-		transport_note_progress(transport);
-	return reactor_now_ms() - transport->progress_ms >= (uint64_t)ms;
-}
-
-bool
-transport_is_delivered(const struct transport *transport)
-{
-	return !transport->closed && !transport_has_unsent(transport)
-	       && transport_acknowledged(transport) == transport->sent;
-}
-
 void
 transport_pause(struct transport *transport)
 {

@@ -135,6 +135,9 @@ void transport_settle(struct transport *transport);
 /* Makes sure that the deadline is not later than the first time-out. */
 void transport_update_deadline(struct transport *transport);
 
+/* What the deadline calls. */
+void transport_deadline_reached(void *transport);
+
 /* Registers the socket: 0, or -1 with ENOMEM. */
 int transport_watch(struct transport *transport, int fd);
 
