@@ -68,7 +68,10 @@ void transport_want_drained(struct transport *transport);
 /* Whether anything that is written can still go anywhere: our side is open, and not being ended. */
 bool transport_can_write(const struct transport *transport);
 
-/* Whether output waits of which the peer's system has not been seen to take anything for so long. */
+/*
+ * Whether output waits of which the peer's system has not been seen to take anything for so long, and two round
+ * trips more: far away it takes something that often.
+ */
 bool transport_is_still(struct transport *transport, int64_t ms);
 
 /* Whether the peer's system has acknowledged all that was written; on a unix socket, whether the peer has read it. */

@@ -1,5 +1,8 @@
 /* transport_timeout.c - what a transport is given time for, and when that is over. */
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #include "net/endpoint.h"
 #include "net/protocol.h"
@@ -72,14 +75,30 @@ transport_is_silent(struct transport *transport, int64_t ms)
 	return false;
 }
 
+/* The least time after which its system has acknowledged something; 0: not known. (tcp(7), TCP_INFO) */
+static uint64_t
+round_trip_ms(const struct transport *transport)
+{
+	struct tcp_info info = { 0 };
+	socklen_t length = sizeof info;
+
+	if (getsockopt(transport_fd(transport), IPPROTO_TCP, TCP_INFO, &info, &length) < 0
+	    || info.tcpi_min_rtt == UINT32_MAX)
+		return 0;
+	return info.tcpi_min_rtt / 1000;
+}
+
 bool
 transport_is_still(struct transport *transport, int64_t ms)
 {
+	uint64_t still_ms;
+
 	if (transport->closed || !transport_output_waits(transport))
 		return false;
 	if (transport_acknowledged(transport) > transport->acknowledged)
 		transport_note_progress(transport);
-	return reactor_now_ms() - transport->progress_ms >= (uint64_t)ms;
+	still_ms = reactor_now_ms() - transport->progress_ms;
+	return still_ms >= (uint64_t)ms && still_ms >= (uint64_t)ms + 2 * round_trip_ms(transport);
 }
 
 bool

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -14,6 +15,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -905,6 +907,38 @@ a_peer_that_does_not_take_ends_with_the_write_timeout(void **state)
 	free(bytes);
 }
 
+static uint32_t far_away_us;		/* where the peer is said to be; 0: where it is */
+
+int
+getsockopt(int fd, int level, int name, void *value, socklen_t *length)
+{
+	if (far_away_us == 0 || level != IPPROTO_TCP || name != TCP_INFO)
+		return (int)syscall(SYS_getsockopt, fd, level, name, value, length);
+	((struct tcp_info *)value)->tcpi_min_rtt = far_away_us;
+	return 0;
+}
+
+static void
+a_peer_that_is_far_away_is_still_only_after_round_trips(void **state)
+{
+	uint8_t *bytes = pattern(4 << 20);
+
+	(void)state;
+	begin(&counting);
+	transport_write(transport, bytes, 4 << 20);
+	assert_false(transport_is_still(transport, 100));
+	while (!transport_is_still(transport, 20))
+		turn();
+	far_away_us = 100000000;
+	assert_false(transport_is_still(transport, 20));
+	far_away_us = UINT32_MAX;		/* nothing has been acknowledged yet */
+	assert_true(transport_is_still(transport, 20));
+	far_away_us = 0;
+	transport_abort(transport, REASON_DONE);
+	finish(REASON_DONE);
+	free(bytes);
+}
+
 static void
 a_peer_that_does_not_end_is_waited_for_within_the_linger_timeout(void **state)
 {
@@ -981,6 +1015,7 @@ main(void)
 		BOTH_WAYS(a_paused_peers_half_close_is_no_loss),
 		BOTH_WAYS(a_stop_does_not_wait_for_what_a_paused_transport_does_not_read),
 		BOTH_WAYS(a_peer_that_does_not_take_ends_with_the_write_timeout),
+		BOTH_WAYS(a_peer_that_is_far_away_is_still_only_after_round_trips),
 		BOTH_WAYS(a_peer_that_does_not_end_is_waited_for_within_the_linger_timeout),
 		BOTH_WAYS(a_stop_handles_what_has_come_and_then_ends),
 		/* Those who are gone and were not read from are noticed by edges only. */
