@@ -148,7 +148,8 @@ static void
 member_charge(struct hub_member *member, const struct standing *standing, uint64_t elapsed_ms)
 {
 	const struct hub *hub = member->hub;
-	bool is_one_of_few = standing->hungry * FEW_SHARE >= standing->receivers * (FEW_SHARE - 1);
+	bool is_one_of_few = standing->hungry > 0
+			     && standing->hungry * FEW_SHARE >= standing->receivers * (FEW_SHARE - 1);
 	/* Of two publishers each has had the other's lines, of one that is not known. */
 	bool others_starve = standing->hungry > 0 || standing->hungry_publishers > 1 || member->waiting;
 	if (others_starve && hub->waited_ms >= (is_one_of_few ? STILL_FEW_MS : PATIENCE_MS)
