@@ -5,18 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/address_identity.h"
-#include "config/address_reach.h"
+#include "config/door.h"
 #include "config/listener_check.h"
 #include "config/sentence.h"
-
-/* Where a listener can be dialled; sorted by what a dialled address must have in common with it. */
-struct door {
-	char key[ADDRESS_IDENTITY_MAX];
-	const struct address *address;
-	const char *interface;
-	size_t listener;
-};
 
 /* An upstream of one listener that is another one, or the same. */
 struct step {
@@ -31,8 +22,7 @@ struct loops {
 	struct reading *reading;
 	struct listener_config *const *listeners;
 	size_t count;
-	struct door *doors;
-	size_t door_count;
+	struct doors doors;
 	struct step *steps;		/* sorted by from */
 	size_t step_count;
 	size_t *first;			/* of a listener's steps, the next one's being the end */
@@ -40,58 +30,6 @@ struct loops {
 	size_t *way;			/* listeners, from the first to where we are */
 	enum color *colors;
 };
-
-static int
-door_compare(const void *a, const void *b)
-{
-	return strcmp(((const struct door *)a)->key, ((const struct door *)b)->key);
-}
-
-/* The doors of all listeners: 0, or -1 without memory. */
-static int
-doors_make(struct loops *loops)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < loops->count; i++)
-		count += loops->listeners[i]->common.listen.count;
-	loops->doors = calloc(count + 1, sizeof *loops->doors);
-	if (loops->doors == NULL)
-		return -1;
-	for (size_t i = 0; i < loops->count; i++) {
-		const struct listener_settings *settings = &loops->listeners[i]->common;
-
-		for (size_t k = 0; k < settings->listen.count; k++) {
-			struct door *door = &loops->doors[loops->door_count];
-
-			if (!address_reach_key(&settings->listen.items[k], door->key))
-				continue;
-			door->address = &settings->listen.items[k];
-			door->interface = settings->socket.bind_device;
-			door->listener = i;
-			loops->door_count++;
-		}
-	}
-	qsort(loops->doors, loops->door_count, sizeof *loops->doors, door_compare);
-	return 0;
-}
-
-/* The first door of that key, or what would stand behind it. */
-static size_t
-door_find(const struct loops *loops, const char *key)
-{
-	size_t low = 0, high = loops->door_count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (strcmp(loops->doors[middle].key, key) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
 
 static int
 step_add(struct loops *loops, const struct step *step)
@@ -113,19 +51,14 @@ step_add(struct loops *loops, const struct step *step)
 static int
 steps_add(struct loops *loops, size_t from, const char *row, const struct address *address)
 {
-	char key[ADDRESS_IDENTITY_MAX];
+	const struct door *door = NULL;
 
-	if (!address_reach_key(address, key))
-		return 0;
-	for (size_t i = door_find(loops, key);
-	     i < loops->door_count && strcmp(loops->doors[i].key, key) == 0; i++) {
-		const struct door *door = &loops->doors[i];
+	while ((door = doors_next(&loops->doors, address, door)) != NULL) {
 		struct step step = {
 			.from = from, .to = door->listener, .address = address, .row = row
 		};
 
-		if (address_reaches(address, door->address, door->interface)
-		    && step_add(loops, &step) < 0)
+		if (step_add(loops, &step) < 0)
 			return -1;
 	}
 	return 0;
@@ -235,13 +168,13 @@ upstream_loops_check(struct reading *reading, struct listener_config *const *lis
 	loops.way = calloc(count + 1, sizeof *loops.way);
 	loops.colors = calloc(count + 1, sizeof *loops.colors);
 	if (loops.first == NULL || loops.next == NULL || loops.way == NULL || loops.colors == NULL
-	    || doors_make(&loops) < 0 || steps_make(&loops) < 0)
+	    || doors_make(&loops.doors, listeners, count) < 0 || steps_make(&loops) < 0)
 		reading->faults.out_of_memory = true;
 	else
 		for (size_t i = 0; i < count; i++)
 			if (loops.colors[i] == UNSEEN)
 				loops_follow(&loops, i);
-	free(loops.doors);
+	doors_free(&loops.doors);
 	free(loops.steps);
 	free(loops.first);
 	free(loops.next);
