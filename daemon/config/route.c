@@ -18,7 +18,7 @@ struct search {
 	const struct step *steps;
 	size_t *first;			/* step of a place */
 	struct mark *marks;		/* of each step */
-	size_t *queue;			/* of steps; and then a way, from its first step to its last */
+	size_t *queue;			/* of steps; and then the steps of a way */
 };
 
 int

@@ -1,4 +1,4 @@
-/* route.h - steps from place to place that sections make possible, and those of them that lead back. */
+/* route.h - steps from place to place that sections make, and which of them lead back. */
 #ifndef TWINED_CONFIG_ROUTE_H
 #define TWINED_CONFIG_ROUTE_H
 
@@ -25,10 +25,9 @@ void routes_free(struct routes *routes);
 typedef void leads_back_fn(void *arg, const struct step *step, const char *way);
 
 /*
- * Tells of each step, in the order in which they were added, that leads back to where it begins, and
- * the shortest way. A way takes no step of the section by whose step it has come just before; and,
- * so that a loop is told of its first section only, none of sections before that. 0, or -1 without
- * memory.
+ * Tells of each step, in their order, that leads back to where it begins, with the shortest way. A
+ * way takes no step of the section by whose step it has come just before; and, so that a loop is
+ * told of its first section only, none of sections before that. 0, or -1 without memory.
  */
 int routes_find_back(const struct routes *routes, leads_back_fn *leads_back, void *arg);
 
