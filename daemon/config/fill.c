@@ -210,10 +210,12 @@ reading_fill_sections(struct reading *reading)
 			continue;
 		found++;
 	}
+	/* What is not understood may be a role or a hub. */
+	if (reading->faults.count == 0 && !reading->faults.out_of_memory)
+		connector_loops_check(reading);
 	conflicts_check(&sections.conflicts, &reading->faults);
 	agreements_check(&sections.agreements, &reading->faults);
 	upstream_loops_check(reading, config->listeners, config->listener_count);
-	connector_loops_check(reading);
 	/* A section that was refused may have been the listener. */
 	if (found == 0 && !reading->has_lost_section)
 		fault_add(&reading->faults, &reading->sources[0]->origin, 0, NULL, NULL,

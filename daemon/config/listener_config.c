@@ -70,3 +70,18 @@ listener_config_equal(const struct listener_config *a, const struct listener_con
 	       && table_equal(listener_options, &a->common, &b->common)
 	       && table_equal(a->common.protocol->options, a->settings, b->settings);
 }
+
+const struct upstream_list *
+listener_upstreams(const struct listener_config *listener, const char **key)
+{
+	const struct protocol *protocol = listener->common.protocol;
+
+	for (const struct option *row = protocol != NULL ? protocol->options : NULL;
+	     row != NULL && row->name != NULL; row++) {
+		if (row->type != OPTION_UPSTREAMS)
+			continue;
+		*key = row->name;
+		return (const void *)((const char *)listener->settings + row->offset);
+	}
+	return NULL;
+}

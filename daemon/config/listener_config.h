@@ -27,6 +27,9 @@ struct listener_config *listener_config_new(const char *name, char *place, const
 /* Whether two listeners are the same in every value (and in the bytes of every file they name). */
 bool listener_config_equal(const struct listener_config *a, const struct listener_config *b);
 
+/* Where the protocol of a listener dials, and the key that says so; NULL: nowhere. */
+const struct upstream_list *listener_upstreams(const struct listener_config *listener, const char **key);
+
 struct listener_config *listener_config_ref(struct listener_config *listener);
 void listener_config_unref(struct listener_config *listener);
 

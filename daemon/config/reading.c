@@ -335,3 +335,12 @@ reading_find(const struct reading *reading, const char *name)
 			return &reading->sections[i];
 	return NULL;
 }
+
+const struct placed *
+reading_find_named(const struct reading *reading, const char *type, const char *name)
+{
+	char section[sizeof "connector:" + LISTENER_NAME_MAX];
+
+	snprintf(section, sizeof section, "%s:%s", type, name);
+	return reading_find(reading, section);
+}

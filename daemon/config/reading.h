@@ -47,6 +47,10 @@ void reading_gather(struct reading *reading);
 /* NULL when there is none. */
 const struct placed *reading_find(const struct reading *reading, const char *name);
 
+/* Likewise of [TYPE:NAME]. */
+const struct placed *reading_find_named(const struct reading *reading, const char *type,
+					const char *name);
+
 /* Whether a name fits [listener:NAME]. */
 bool listener_name_valid(const char *name);
 

@@ -1,250 +1,80 @@
 /* upstream_loop.c - follows upstreams from listener to listener. */
 #include "config/upstream_loop.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "config/address_identity.h"
-#include "config/address_reach.h"
+#include "config/door.h"
 #include "config/listener_check.h"
+#include "config/route.h"
 #include "config/sentence.h"
 
-/* Where a listener can be dialled; sorted by what a dialled address must have in common with it. */
-struct door {
-	char key[ADDRESS_IDENTITY_MAX];
-	const struct address *address;
-	const char *interface;
-	size_t listener;
-};
-
-/* An upstream of one listener that is another one, or the same. */
-struct step {
-	size_t from, to;
-	const struct address *address;
-	const char *row;
-};
-
-enum color { UNSEEN, ON_THE_WAY, DONE };
-
+/* Places are listeners. */
 struct loops {
 	struct reading *reading;
 	struct listener_config *const *listeners;
-	size_t count;
-	struct door *doors;
-	size_t door_count;
-	struct step *steps;		/* sorted by from */
-	size_t step_count;
-	size_t *first;			/* of a listener's steps, the next one's being the end */
-	size_t *next;			/* the step to be taken next */
-	size_t *way;			/* listeners, from the first to where we are */
-	enum color *colors;
+	struct doors doors;
+	struct routes routes;
 };
-
-static int
-door_compare(const void *a, const void *b)
-{
-	return strcmp(((const struct door *)a)->key, ((const struct door *)b)->key);
-}
-
-/* The doors of all listeners: 0, or -1 without memory. */
-static int
-doors_make(struct loops *loops)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < loops->count; i++)
-		count += loops->listeners[i]->common.listen.count;
-	loops->doors = calloc(count + 1, sizeof *loops->doors);
-	if (loops->doors == NULL)
-		return -1;
-	for (size_t i = 0; i < loops->count; i++) {
-		const struct listener_settings *settings = &loops->listeners[i]->common;
-
-		for (size_t k = 0; k < settings->listen.count; k++) {
-			struct door *door = &loops->doors[loops->door_count];
-
-			if (!address_reach_key(&settings->listen.items[k], door->key))
-				continue;
-			door->address = &settings->listen.items[k];
-			door->interface = settings->socket.bind_device;
-			door->listener = i;
-			loops->door_count++;
-		}
-	}
-	qsort(loops->doors, loops->door_count, sizeof *loops->doors, door_compare);
-	return 0;
-}
-
-/* The first door of that key, or what would stand behind it. */
-static size_t
-door_find(const struct loops *loops, const char *key)
-{
-	size_t low = 0, high = loops->door_count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (strcmp(loops->doors[middle].key, key) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
-static int
-step_add(struct loops *loops, const struct step *step)
-{
-	size_t count = loops->step_count;
-
-	if ((count & (count - 1)) == 0) {
-		struct step *steps =
-			reallocarray(loops->steps, count == 0 ? 1 : count * 2, sizeof *steps);
-		if (steps == NULL)
-			return -1;
-		loops->steps = steps;
-	}
-	loops->steps[loops->step_count++] = *step;
-	return 0;
-}
 
 /* All listeners that an upstream of one leads to. */
 static int
-steps_add(struct loops *loops, size_t from, const char *row, const struct address *address)
+upstream_follow(struct loops *loops, size_t from, const char *key, const struct address *address)
 {
-	char key[ADDRESS_IDENTITY_MAX];
+	const char *name = loops->listeners[from]->name;
+	const struct door *door = NULL;
 
-	if (!address_reach_key(address, key))
-		return 0;
-	for (size_t i = door_find(loops, key);
-	     i < loops->door_count && strcmp(loops->doors[i].key, key) == 0; i++) {
-		const struct door *door = &loops->doors[i];
-		struct step step = {
-			.from = from, .to = door->listener, .address = address, .row = row
+	while ((door = doors_next(&loops->doors, address, door)) != NULL) {
+		const struct placed *placed = reading_find_named(loops->reading, "listener", name);
+		const struct step step = {
+			.from = from,
+			.to = door->listener,
+			.owner = placed,
+			.address = address,
+			.key = key,
 		};
 
-		if (address_reaches(address, door->address, door->interface)
-		    && step_add(loops, &step) < 0)
+		if (step.to == from)
+			key_fault(&loops->reading->faults, placed, key,
+				  sentence_about(
+					  address->text,
+					  "is this listener itself: it would be its own client"));
+		else if (routes_add(&loops->routes, &step) < 0)
 			return -1;
 	}
 	return 0;
 }
 
 static int
-steps_make(struct loops *loops)
+upstreams_follow(struct loops *loops, size_t count)
 {
-	for (size_t i = 0; i < loops->count; i++) {
-		const struct listener_config *listener = loops->listeners[i];
-		const struct option *row = listener->common.protocol != NULL
-						   ? listener->common.protocol->options
-						   : NULL;
+	for (size_t i = 0; i < count; i++) {
+		const char *key;
+		const struct upstream_list *list = listener_upstreams(loops->listeners[i], &key);
 
-		loops->first[i] = loops->next[i] = loops->step_count;
-		for (; row != NULL && row->name != NULL; row++) {
-			const struct upstream_list *list =
-				(const void *)((const char *)listener->settings + row->offset);
-
-			for (size_t k = 0; row->type == OPTION_UPSTREAMS && k < list->count; k++)
-				if (steps_add(loops, i, row->name, &list->items[k].address) < 0)
-					return -1;
-		}
+		for (size_t k = 0; list != NULL && k < list->count; k++)
+			if (upstream_follow(loops, i, key, &list->items[k].address) < 0)
+				return -1;
 	}
-	loops->first[loops->count] = loops->step_count;
 	return 0;
 }
 
-/* The listeners on the way back from one to itself, in words: "[listener:b] and [listener:c]". */
-static const char *
-way_format(const struct loops *loops, size_t from, size_t depth, char *buffer, size_t size)
-{
-	enum { SHOWN = 3 };
-	size_t used = 0, others = depth - from - 1;
-
-	buffer[0] = '\0';
-	for (size_t i = 0; i < others && i < SHOWN && used < size; i++)
-		used += (size_t)snprintf(buffer + used, size - used, "%s[listener:%s]",
-					 i == 0            ? ""
-					 : i + 1 == others ? " and "
-							   : ", ",
-					 loops->listeners[loops->way[from + 1 + i]]->name);
-	if (others > SHOWN && used < size)
-		snprintf(buffer + used, size - used, " and %zu more", others - SHOWN);
-	return buffer;
-}
-
-/*
- * Tells of a loop where it begins: at the first of its listeners on the way, depth being the way's
- * length.
- */
 static void
-loop_refuse(const struct loops *loops, const struct step *last, size_t depth)
+step_refuse(void *arg, const struct step *step, const char *way)
 {
-	const struct step *step = last;
-	char section[64], others[320];
-	size_t from = depth - 1;
+	const struct loops *loops = arg;
 
-	while (loops->way[from] != last->to)
-		from--;
-	if (from != depth - 1)
-		step = &loops->steps[loops->next[last->to] - 1];
-	snprintf(section, sizeof section, "listener:%s", loops->listeners[step->from]->name);
-	key_fault(&loops->reading->faults, reading_find(loops->reading, section), step->row,
-		  from == depth - 1
-			  ? sentence_about(step->address->text,
-					   "is this listener itself: it would be its own client")
-			  : sentence_about(step->address->text,
-					   "leads back to this listener, by way of %s",
-					   way_format(loops, from, depth, others, sizeof others)));
-}
-
-/* Goes every step that can be gone from a listener, once. */
-static void
-loops_follow(struct loops *loops, size_t start)
-{
-	size_t depth = 1;
-
-	loops->way[0] = start;
-	loops->colors[start] = ON_THE_WAY;
-	while (depth > 0) {
-		size_t at = loops->way[depth - 1];
-
-		if (loops->next[at] == loops->first[at + 1]) {
-			loops->colors[at] = DONE;
-			depth--;
-			continue;
-		}
-		const struct step *step = &loops->steps[loops->next[at]++];
-		if (loops->colors[step->to] == ON_THE_WAY) {
-			loop_refuse(loops, step, depth);
-		} else if (loops->colors[step->to] == UNSEEN) {
-			loops->colors[step->to] = ON_THE_WAY;
-			loops->way[depth++] = step->to;
-		}
-	}
+	key_fault(&loops->reading->faults, step->owner, step->key,
+		  sentence_about(step->address->text, "leads back to this listener, by way of %s",
+				 way));
 }
 
 void
 upstream_loops_check(struct reading *reading, struct listener_config *const *listeners,
 		     size_t count)
 {
-	struct loops loops = { .reading = reading, .listeners = listeners, .count = count };
+	struct loops loops = { .reading = reading, .listeners = listeners };
 
-	loops.first = calloc(count + 1, sizeof *loops.first);
-	loops.next = calloc(count + 1, sizeof *loops.next);
-	loops.way = calloc(count + 1, sizeof *loops.way);
-	loops.colors = calloc(count + 1, sizeof *loops.colors);
-	if (loops.first == NULL || loops.next == NULL || loops.way == NULL || loops.colors == NULL
-	    || doors_make(&loops) < 0 || steps_make(&loops) < 0)
+	if (doors_make(&loops.doors, listeners, count) < 0 || upstreams_follow(&loops, count) < 0
+	    || routes_find_back(&loops.routes, step_refuse, &loops) < 0)
 		reading->faults.out_of_memory = true;
-	else
-		for (size_t i = 0; i < count; i++)
-			if (loops.colors[i] == UNSEEN)
-				loops_follow(&loops, i);
-	free(loops.doors);
-	free(loops.steps);
-	free(loops.first);
-	free(loops.next);
-	free(loops.way);
-	free(loops.colors);
+	doors_free(&loops.doors);
+	routes_free(&loops.routes);
 }

@@ -86,10 +86,12 @@ struct protocol {
 			       settings_error_fn *error, void *arg);
 
 	/*
-	 * Which ways bytes go over a connection that a connector has dialled: enum protocol_ways. NULL: no
-	 * connector speaks it.
+	 * Which ways bytes go over a connection that a connector has dialled, or that its listener has
+	 * accepted: enum protocol_ways. NULL: no connector speaks it.
 	 */
 	unsigned (*ways)(const void *settings);
+	/* Whether only some of what is shared goes over it, chosen by what it is. NULL: all does. */
+	bool (*selects)(const void *settings);
 
 	/* A factory begins and ends: what its connections share is made and freed. 0, or -1 with errno. */
 	int (*factory_made)(struct factory *factory);

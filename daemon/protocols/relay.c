@@ -185,13 +185,20 @@ relay_factory_report(struct factory *factory, void (*line)(void *arg, const char
 	line(arg, text);
 }
 
-/* A connection of a connector, whose role is that of a peer: it sends to the hub, or only receives. */
+/* The role is the peer's, also where we have dialled: it sends to the hub, or only receives. */
 static unsigned
 relay_ways(const void *void_settings)
 {
 	const struct relay_settings *settings = void_settings;
 	return (settings->role != ROLE_OUT ? PROTOCOL_READS : 0)
 	       | (settings->role != ROLE_IN ? PROTOCOL_WRITES : 0);
+}
+
+static bool
+relay_selects(const void *void_settings)
+{
+	const struct relay_settings *settings = void_settings;
+	return settings->filter != NULL;
 }
 
 static void
@@ -306,6 +313,7 @@ const struct protocol relay_protocol = {
 	.shares = "hub",
 	.settings_check = relay_settings_check,
 	.ways = relay_ways,
+	.selects = relay_selects,
 	.factory_made = relay_factory_made,
 	.factory_lost = relay_factory_lost,
 	.factory_started = relay_factory_started,
