@@ -61,6 +61,8 @@ const struct option listener_options[] = {
 	{ "tcp_user_timeout", OPTION_DURATION, OPTION_MAY_NONE, FIELD(socket.tcp_user_timeout_ms),
 	  1, DAY, NULL, "none",
 	  "how long sent bytes may stay unacknowledged before the peer is gone" },
+	{ "notsent_lowat", OPTION_SIZE, OPTION_MAY_NONE, FIELD(socket.notsent_lowat), 4096, 1 << 30,
+	  NULL, "none", "so many bytes that the system has not sent yet are enough; none: the system's" },
 	{ "dscp", OPTION_DSCP, OPTION_MAY_AUTO, FIELD(socket.dscp), 0, 0, NULL, "auto",
 	  "differentiated services code point of what is sent; auto: the system's" },
 	{ "bind_device", OPTION_STRING, OPTION_MAY_NONE, FIELD(socket.bind_device), 1, 15, NULL,

@@ -18,6 +18,7 @@ enum {
 	KEEPALIVE_INTERVAL,
 	KEEPALIVE_COUNT,
 	USER_TIMEOUT,
+	NOTSENT_LOWAT,
 	DSCP_IPV4,			/* of an IPv6 socket: for IPv4 peers on it */
 	DSCP_IPV6,
 };
@@ -43,6 +44,7 @@ static const struct {
 	[KEEPALIVE_INTERVAL] = { "keepalive_interval", IPPROTO_TCP, TCP_KEEPINTVL },
 	[KEEPALIVE_COUNT] = { "keepalive_count", IPPROTO_TCP, TCP_KEEPCNT },
 	[USER_TIMEOUT] = { "tcp_user_timeout", IPPROTO_TCP, TCP_USER_TIMEOUT },
+	[NOTSENT_LOWAT] = { "notsent_lowat", IPPROTO_TCP, TCP_NOTSENT_LOWAT },
 	[DSCP_IPV4] = { "dscp", IPPROTO_IP, IP_TOS },
 	[DSCP_IPV6] = { "dscp", IPPROTO_IPV6, IPV6_TCLASS },
 };
@@ -65,9 +67,10 @@ values_of(const struct socket_options *options, int values[static SOCKET_OPTION_
 	values[KEEPALIVE_INTERVAL] = seconds(options->keepalive_interval_ms);
 	values[KEEPALIVE_COUNT] = (int)options->keepalive_count;
 	values[USER_TIMEOUT] = (int)options->tcp_user_timeout_ms;
+	values[NOTSENT_LOWAT] = (int)options->notsent_lowat;
 	/* The two bits below are for congestion notices and not ours. */
 	values[DSCP_IPV4] = values[DSCP_IPV6] = (int)options->dscp * 4;
-	for (int i = KEEPALIVE_IDLE; i <= USER_TIMEOUT; i++)
+	for (int i = KEEPALIVE_IDLE; i <= NOTSENT_LOWAT; i++)
 		if (values[i] != 0)
 			said |= 1U << i;
 	return options->dscp == OPTION_AUTO ? said : said | OF_UDP6;

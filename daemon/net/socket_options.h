@@ -13,6 +13,7 @@ struct socket_options {
 	int64_t keepalive_interval_ms;
 	int64_t keepalive_count;	/* 0: the system's */
 	int64_t tcp_user_timeout_ms;	/* 0: the system's */
+	int64_t notsent_lowat;		/* bytes; 0: the system's */
 	int64_t dscp;			/* 0 to 63; OPTION_AUTO: leave */
 	char *bind_device;		/* of listening sockets: set by port.h; NULL: every one */
 };
@@ -23,8 +24,8 @@ struct socket_options {
  */
 
 /*
- * For a TCP socket that is about to be connected to a peer: no delay, keep-alive, user time-out,
- * DSCP. A peer on a loopback address cannot vanish without a word and is sent no keep-alive.
+ * For a TCP socket that is about to be connected to a peer: no delay, keep-alive, user time-out, unsent
+ * bytes, DSCP. A peer on a loopback address cannot vanish without a word and is sent no keep-alive.
  */
 const char *socket_options_set(int fd, const struct socket_options *options,
 			       const struct sockaddr *peer);
@@ -33,7 +34,7 @@ const char *socket_options_set(int fd, const struct socket_options *options,
 const char *socket_options_set_udp(int fd, const struct socket_options *options, int family);
 
 /* What a bound socket has been told, and what each option was before. All zero: nothing. */
-enum { SOCKET_OPTION_COUNT = 8 };
+enum { SOCKET_OPTION_COUNT = 9 };
 
 struct socket_history {
 	unsigned told;			/* a bit for each option */

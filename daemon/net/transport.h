@@ -74,6 +74,9 @@ bool transport_can_write(const struct transport *transport);
  */
 bool transport_is_still(struct transport *transport, int64_t ms);
 
+/* How many bytes of what was sent the peer's system has acknowledged; on a unix socket, about how many are read. */
+uint64_t transport_acknowledged(const struct transport *transport);
+
 /* Whether the peer's system has acknowledged all that was written; on a unix socket, whether the peer has read it. */
 bool transport_is_delivered(const struct transport *transport);
 

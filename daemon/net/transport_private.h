@@ -147,9 +147,6 @@ void transport_update_interest(struct transport *transport);
 /* Output comes to wait, or has moved: write_timeout begins anew. */
 void transport_note_progress(struct transport *transport);
 
-/* How much of what was sent the peer's system has acknowledged. */
-uint64_t transport_acknowledged(const struct transport *transport);
-
 /* The deadline has come: looks at the socket, if that has been put off until now. */
 void transport_look(struct transport *transport);
 

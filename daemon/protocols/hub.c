@@ -195,6 +195,7 @@ hub_member_drained(struct hub_member *member)
 	struct hub *hub = member->hub;
 	if (hub == NULL || (member->place != HUB_STUCK && member->place != HUB_FALLEN))
 		return;
+	pace_member_moves(member);
 	member_send(member);
 	if (member->place == HUB_READY && (hub->leaving > 0 || member->ending))
 		hub_queue_flush(hub);

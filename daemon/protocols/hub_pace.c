@@ -12,12 +12,17 @@
  * others up for a twentieth of the time in the long run.
  *
  * A member is hungry when it has everything, as far as its system has acknowledged it: it starves while publishers
- * wait for others. Who is in the older half of the ring (or further on, where that is in the way) is charged
+ * wait for others. Of those in the older half of the ring (or further on, where that is in the way)
  *
- *   - for the time that publishers wait, if at least half of those who receive are hungry: then it is the slow
- *     one. Where most have something to read, it is the hub that is fast;
- *   - with all it has if its socket has not moved for STILL_MS while somebody is hungry (or if it is itself a
- *     publisher that waits, and would rather wait for ever than read); for STILL_FEW_MS, if nearly all are.
+ *   - who still moves is charged for the time that publishers wait, if at least half of those who receive are
+ *     hungry: then it is the slow one. Where most have something to read, it is the hub that is fast;
+ *   - whose socket has not moved for STILL_MS is charged all it has, if somebody is hungry (or if it is a publisher
+ *     that waits itself, and would rather wait for ever than read); for STILL_FEW_MS, if nearly all are.
+ *
+ * But members that one busy program reads in turn are still until their turn comes: nobody is charged for moving
+ * slowly while others get hungry, from one tick to the next, nor for being still while others move, unless for
+ * STILL_MOST_MS. And such a program may be kept from running: nobody having moved means something when it takes twice
+ * as long as it lately took until somebody moved again.
  *
  * Who comes begins with what is left to the one who left with the least: to come again does not renew it.
  * Without credit a member is slow, and is lapped until it has caught up and has credit again. When all are
@@ -30,7 +35,11 @@ enum {
 	CREDIT_RATIO = 20,
 	TICK_MS = WHEEL_TICK_MS,
 	STILL_MS = 400,
+	STILL_MOST_MS = 2000,
 	STILL_FEW_MS = 48,	/* longer than a tick: who has not run for a while is given one */
+	ONE_TICK_MS = 3 * TICK_MS / 4,	/* from one to the next, as the clock goes */
+	PAUSE_MOST_MS = 500,
+	PAUSE_TICKS = 32,	/* how long one counts */
 	FEW_SHARE = 4,		/* at most one in so many of those who receive is not hungry */
 	PATIENCE_MS = 100,	/* of waiting, before anybody but one of few is taken for still */
 	ROOM_SHARE = 8,		/* of the ring, to be free before those who wait go on */
@@ -123,6 +132,7 @@ pace_stick(const struct hub_member *member)
 /* Those who receive and are waited for, and those of them who are hungry; publishers that wait and are. */
 struct standing {
 	unsigned receivers, hungry, hungry_publishers;
+	uint64_t acknowledged;		/* by those who are waited for, altogether */
 };
 
 /* A publisher that waits has everything easily: it does not count. */
@@ -135,7 +145,12 @@ hub_standing(const struct hub *hub)
 		standing.hungry += is_hungry && !member->waiting;
 		standing.hungry_publishers += is_hungry && member->waiting;
 		standing.receivers += member->slow;
+		standing.acknowledged += member->slow ? 0 : transport_acknowledged(member->transport);
 	}
+	for (uint64_t number = hub->ring->first; number < hub->ring->next; number++)
+		for (const struct hub_member *member = ring_line(hub->ring, number)->stuck; member != NULL;
+		     member = member->next)
+			standing.acknowledged += member->slow ? 0 : transport_acknowledged(member->transport);
 	for (const struct hub_waiter *waiter = hub->waiters; waiter != NULL; waiter = waiter->next) {
 		const struct hub_member *member = waiter->member;
 		standing.receivers -= member != NULL && member->policy->receives
@@ -144,24 +159,67 @@ hub_standing(const struct hub *hub)
 	return standing;
 }
 
-static void
-member_charge(struct hub_member *member, const struct standing *standing, uint64_t elapsed_ms)
+/* Whether a member has been still for so long that it is not waited for any more. */
+static bool
+member_has_stalled(const struct hub_member *member, const struct standing *standing)
 {
 	const struct hub *hub = member->hub;
 	bool is_one_of_few = standing->hungry > 0
 			     && standing->hungry * FEW_SHARE >= standing->receivers * (FEW_SHARE - 1);
 	/* Of two publishers each has had the other's lines, of one that is not known. */
 	bool others_starve = standing->hungry > 0 || standing->hungry_publishers > 1 || member->waiting;
-	if (others_starve && hub->waited_ms >= (is_one_of_few ? STILL_FEW_MS : PATIENCE_MS)
-	    && transport_is_still(member->transport, is_one_of_few ? STILL_FEW_MS : STILL_MS)) {
+	bool nobody_moves = hub->still_ms >= STILL_FEW_MS && hub->still_ms >= 2 * hub->pause_ms;
+	int64_t still_ms = !nobody_moves ? STILL_MOST_MS : is_one_of_few ? STILL_FEW_MS : STILL_MS;
+	return others_starve && hub->waited_ms >= (is_one_of_few ? STILL_FEW_MS : PATIENCE_MS)
+	       && transport_is_still(member->transport, still_ms);
+}
+
+static void
+member_charge(struct hub_member *member, const struct standing *standing, uint64_t elapsed_ms)
+{
+	const struct hub *hub = member->hub;
+	if (member_has_stalled(member, standing)) {
 		member->spent_until = hub->ticked_ms + CREDIT_MS * CREDIT_RATIO;
-	} else if (standing->hungry > 0 && standing->hungry * 2 >= standing->receivers) {
+	} else if (hub->level_ms >= ONE_TICK_MS && standing->hungry * 2 >= standing->receivers
+		   && standing->hungry > 0) {
 		if (member->spent_until < hub->ticked_ms)
 			member->spent_until = hub->ticked_ms;
 		member->spent_until += elapsed_ms * CREDIT_RATIO;
 	}
 	if (!has_credit(member, hub->ticked_ms))
 		member_slow_down(member);
+}
+
+/* Somebody has moved while publishers wait, after so long since the last tick. */
+static void
+pace_note_move(struct hub *hub, uint64_t elapsed_ms)
+{
+	uint64_t pause_ms = hub->still_ms + (elapsed_ms < TICK_MS ? elapsed_ms : TICK_MS);
+	if (hub->pause_ms < pause_ms)
+		hub->pause_ms = pause_ms < PAUSE_MOST_MS ? pause_ms : PAUSE_MOST_MS;
+	hub->still_ms = 0;
+}
+
+void
+pace_member_moves(const struct hub_member *member)
+{
+	struct hub *hub = member->hub;
+	if (hub->waiters != NULL && !member->slow)
+		pace_note_move(hub, reactor_now_ms() - hub->ticked_ms);
+}
+
+/* Takes note of for how long nobody has moved, or got hungry. */
+static void
+pace_compare(struct hub *hub, const struct standing *standing, uint64_t elapsed_ms)
+{
+	if (standing->acknowledged != hub->acknowledged)
+		pace_note_move(hub, 0);
+	else
+		hub->still_ms += elapsed_ms;
+	hub->pause_ms -= hub->pause_ms / PAUSE_TICKS;
+	hub->level_ms = standing->hungry > hub->hungry ? 0 : hub->level_ms + elapsed_ms;
+	hub->acknowledged = standing->acknowledged;
+	hub->hungry = standing->hungry;
 }
 
 /* Takes note of how long somebody has waited by now, as far as we have run. */
@@ -212,6 +270,7 @@ pace_tick(void *arg)
 		pace_account(hub);
 	elapsed_ms = hub->uncharged_ms;
 	hub->uncharged_ms = 0;
+	pace_compare(hub, &standing, elapsed_ms);
 	for (uint64_t number = ring->first; is_in_the_way(hub, number); number++)
 		for (struct hub_member *member = ring_line(ring, number)->stuck; member != NULL;
 		     member = member->next)
@@ -262,7 +321,8 @@ hub_wait(struct hub *hub, struct hub_waiter *waiter)
 {
 	if (hub->waiters == NULL) {
 		hub->ticked_ms = reactor_now_ms();
-		hub->waited_ms = 0;
+		hub->waited_ms = hub->still_ms = hub->level_ms = 0;
+		hub->hungry = 0;
 	}
 	if (!wheel_timer_is_set(&hub->tick.timer))
 		reactor_set_deadline(hub->reactor, &hub->tick, reactor_now_ms() + TICK_MS / 2);

@@ -43,6 +43,10 @@ struct hub {
 	struct deadline tick;		/* set while there are any */
 	uint64_t ticked_ms;		/* while somebody waits: up to when that is accounted for */
 	uint64_t waited_ms;		/* by somebody, without a break */
+	uint64_t still_ms, level_ms;	/* for how long of that nobody has moved, or has got hungry */
+	uint64_t pause_ms;		/* for how long nobody had moved when somebody did, at most and lately */
+	uint64_t acknowledged;		/* by all, at the last tick */
+	unsigned hungry;		/* likewise */
 	uint64_t uncharged_ms;		/* of waiting that has ended */
 };
 
@@ -90,6 +94,9 @@ void pace_init(struct hub *hub);
 
 /* A place has been left: goes on, if there is room now. */
 void pace_moved(struct hub *hub);
+
+/* The socket of a member that was stuck takes more. */
+void pace_member_moves(const struct hub_member *member);
 
 /* A member is stuck at its line. */
 void pace_stick(const struct hub_member *member);

@@ -18,6 +18,8 @@
 
 static const struct option_default relay_defaults[] = {
 	{ "idle_timeout", "1h" },
+	/* The ring is the buffer: beyond it a member that does not read had megabytes of the system's memory. */
+	{ "notsent_lowat", "256K" },
 	{ 0 },
 };
 

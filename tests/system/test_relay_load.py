@@ -113,6 +113,17 @@ def test_a_stalled_member_that_is_idle_for_too_long_is_reset_and_not_ended_withi
         receive_all(stalled)
 
 
+def test_the_system_holds_little_for_a_member_that_does_not_read(twined):
+    daemon = twined(listener("hub", "relay"))
+    stalled = [join(daemon, "hub", buffer=4096) for _ in range(3)]
+    load(daemon, connections=2, bytes=64, count=100000, seconds=30)
+    ports = {f":{member.getsockname()[1]:04X}" for member in stalled}
+    with open("/proc/net/tcp", encoding="ascii") as table:
+        rows = [line.split() for line in table]
+    held = [int(row[4].split(":")[0], 16) for row in rows if row[2][-5:] in ports]
+    assert len(held) == len(stalled) and max(held) < 512 << 10, held
+
+
 def test_all_members_get_the_lines_of_all_publishers_in_one_order(twined):
     daemon = twined(listener("in", "relay", hub="hub", role="in", prefix='"{seq} "')
                     + listener("hub", "relay", role="out"))

@@ -66,6 +66,7 @@ OPTIONS = {"no delay": (socket.IPPROTO_TCP, socket.TCP_NODELAY),
            "interval": (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL),
            "count": (socket.IPPROTO_TCP, socket.TCP_KEEPCNT),
            "user timeout": (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT),
+           "unsent": (socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT),
            "tos": (socket.IPPROTO_IP, socket.IP_TOS)}
 
 
@@ -77,9 +78,10 @@ def test_every_key_reaches_the_listening_socket_and_leaves_it_again(passed, tcp)
     before = options_of(tcp)
     daemon = passed(listener("it", "echo", "systemd:web", keepalive_idle="77s",
                              keepalive_interval="1500ms",
-                             keepalive_count=3, tcp_user_timeout="9s", dscp="af41"), [("web", tcp)])
+                             keepalive_count=3, tcp_user_timeout="9s", notsent_lowat="100K",
+                             dscp="af41"), [("web", tcp)])
     wanted = {"no delay": 1, "keepalive": 1, "idle": 77, "interval": 2, "count": 3,
-              "user timeout": 9000,
+              "user timeout": 9000, "unsent": 102400,
               "tos": 34 << 2}
     assert options_of(tcp) == wanted
     assert daemon.reload(listener("it", "echo", "systemd:web", keepalive_count=5)).returncode == 0

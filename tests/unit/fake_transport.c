@@ -93,6 +93,12 @@ transport_is_still(struct transport *transport, int64_t ms)
 	       && clock_ms - transport->progress_ms >= (uint64_t)ms;
 }
 
+uint64_t
+transport_acknowledged(const struct transport *transport)
+{
+	return transport->sent.length;
+}
+
 bool
 transport_is_delivered(const struct transport *transport)
 {

@@ -21,6 +21,7 @@ static const struct socket_options all = {
 	.keepalive_interval_ms = 7000,
 	.keepalive_count = 4,
 	.tcp_user_timeout_ms = 12345,
+	.notsent_lowat = 65536,
 	.dscp = 46,
 };
 
@@ -54,6 +55,7 @@ assert_has_all(int fd)
 	assert_int_equal(option(fd, IPPROTO_TCP, TCP_KEEPINTVL), 7);
 	assert_int_equal(option(fd, IPPROTO_TCP, TCP_KEEPCNT), 4);
 	assert_int_equal(option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 12345);
+	assert_int_equal(option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT), 65536);
 	assert_int_equal(option(fd, IPPROTO_IP, IP_TOS), 46 << 2);
 }
 
@@ -126,6 +128,7 @@ test_a_peer_on_loopback_is_sent_no_keepalive(void **state)
 	assert_null(socket_options_set(fd, &all, (struct sockaddr *)&peer));
 	assert_int_equal(option(fd, SOL_SOCKET, SO_KEEPALIVE), 0);
 	assert_int_equal(option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 12345);
+	assert_int_equal(option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT), 65536);
 	assert_int_equal(option(fd, IPPROTO_IP, IP_TOS), 46 << 2);
 	close(fd);
 }
@@ -263,6 +266,7 @@ test_a_failure_names_the_key_and_holds_up_nothing_else(void **state)
 	assert_string_equal(socket_options_set(fd, &options, (struct sockaddr *)&peer),
 			    "keepalive_count: Invalid argument");
 	assert_int_equal(option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 12345);
+	assert_int_equal(option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT), 65536);
 	close(fd);
 }
 
