@@ -678,6 +678,11 @@ probe_wants_its_line(void **state)
 			 PROBE_FAILED);
 	assert_int_equal(relay_protocol.probe->check(settings, request, 5, NULL, 0, true, &failure),
 			 PROBE_FAILED);
+	reply = (const uint8_t *)"xmark\nmmark\nmark\n";
+	assert_int_equal(relay_protocol.probe->check(settings, request, 5, reply, 12, false, &failure),
+			 PROBE_MORE);
+	assert_int_equal(relay_protocol.probe->check(settings, request, 5, reply, 17, false, &failure),
+			 PROBE_OK);
 	factory_unref(factory);
 }
 
