@@ -178,18 +178,12 @@ check_judge(struct check *check, bool ended)
 							  : "closed within the answer");
 }
 
-/*
- * Keeps the first REPLY_MAX bytes of a reply; of a hub's lines the latest, for the one looked for.
- */
+/* Keeps the first REPLY_MAX bytes of a reply; of a hub's lines the latest, for the one looked for. */
 static void
 check_take(struct check *check, const uint8_t *bytes, size_t length)
 {
 	size_t surplus = 0;
 
-	if (length > REPLY_MAX) {
-		bytes += check->probe->two_members ? length - REPLY_MAX : 0;
-		length = REPLY_MAX;
-	}
 	if (check->reply_length + length > REPLY_MAX)
 		surplus = check->reply_length + length - REPLY_MAX;
 	if (check->probe->two_members) {
@@ -208,8 +202,13 @@ client_data_received(struct transport *transport, const uint8_t *bytes, size_t l
 {
 	struct check *check = ((struct client *)transport_state(transport))->check;
 
-	if (check != NULL && !check->done && transport == check->clients[0])
-		check_take(check, bytes, length);
+	if (check == NULL || transport != check->clients[0])
+		return;
+	/* No more at a time than leaves some of what was there before. */
+	for (size_t part; length > 0 && !check->done; bytes += part, length -= part) {
+		part = length < REPLY_MAX / 2 ? length : REPLY_MAX / 2;
+		check_take(check, bytes, part);
+	}
 }
 
 static void
