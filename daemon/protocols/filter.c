@@ -1,23 +1,21 @@
 /* filter.c - which lines pass: rules in order, by how a line begins or by a regular expression. */
 #include "protocols/filter.h"
 
-#include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char no_memory[] = "there is no memory for it";
+#include "protocols/pattern.h"
 
 struct rule {
 	bool passes;
-	bool is_regex;
 	char *text;		/* what a line begins with */
 	size_t length;
-	regex_t regex;
+	struct pattern *pattern;	/* or what is found in it */
 };
 
 struct filter {
-	size_t count;
+	size_t count, steps;
 	struct rule *rules;
 };
 
@@ -77,7 +75,7 @@ text_take(const char **at, struct rule *rule)
 	if (*begin == '"') {
 		rule->text = delimited_take(at, '"');
 		if (rule->text == NULL)
-			return **at == '\0' ? "has a quote that does not close" : no_memory;
+			return **at == '\0' ? "has a quote that does not close" : pattern_no_memory;
 	} else {
 		size_t length = strcspn(begin, ",");
 		*at += length;
@@ -85,39 +83,28 @@ text_take(const char **at, struct rule *rule)
 			length--;
 		rule->text = strndup(begin, length);
 		if (rule->text == NULL)
-			return no_memory;
+			return pattern_no_memory;
 	}
 	rule->length = strlen(rule->text);
 	return rule->length > 0 ? NULL : "has no text, which every line would begin with";
 }
 
 static const char *
-regex_take(const char **at, struct rule *rule)
+regex_take(struct filter *filter, const char **at, struct rule *rule)
 {
-	static _Thread_local char why[120];
-	char *pattern = delimited_take(at, '/');
-	if (pattern == NULL)
-		return **at == '\0' ? "does not end in a slash" : no_memory;
-	/* With one, a line could take hours: the peer writes it. */
-	for (const char *escape = strchr(pattern, '\\'); escape != NULL && escape[1] != '\0';
-	     escape = strchr(escape + 2, '\\'))
-		if (escape[1] >= '1' && escape[1] <= '9') {
-			free(pattern);
-			return "has a back-reference, which can take for ever";
-		}
-	int error = regcomp(&rule->regex, pattern, REG_EXTENDED | REG_NOSUB);
-	free(pattern);
-	rule->is_regex = error == 0;
-	if (error == 0)
-		return NULL;
-	size_t used = (size_t)snprintf(why, sizeof why, "is not a regular expression: ");
-	regerror(error, &rule->regex, why + used, sizeof why - used);
-	return why;
+	char *text = delimited_take(at, '/');
+	if (text == NULL)
+		return **at == '\0' ? "does not end in a slash" : pattern_no_memory;
+	const char *wrong = pattern_parse(text, PATTERN_STEPS_MAX - filter->steps, &rule->pattern);
+	free(text);
+	if (wrong == NULL)
+		filter->steps += pattern_steps(rule->pattern);
+	return wrong;
 }
 
 /* Takes a rule and what may stand behind it up to a comma. */
 static const char *
-rule_take(const char **at, struct rule *rule)
+rule_take(struct filter *filter, const char **at, struct rule *rule)
 {
 	const char *wrong;
 	rule->passes = **at != '-';
@@ -125,7 +112,7 @@ rule_take(const char **at, struct rule *rule)
 		*at += 1;
 	else if (**at != '/')
 		return "is none of +text, -text, /regex/ and -/regex/";
-	wrong = **at == '/' ? regex_take(at, rule) : text_take(at, rule);
+	wrong = **at == '/' ? regex_take(filter, at, rule) : text_take(at, rule);
 	if (wrong != NULL)
 		return wrong;
 	*at += strspn(*at, " \t");
@@ -139,16 +126,16 @@ filter_add(struct filter *filter, const char **at)
 	struct rule *rules = reallocarray(filter->rules, filter->count + 1, sizeof *rules);
 	const char *begin = *at, *wrong;
 	if (rules == NULL)
-		return no_memory;
+		return pattern_no_memory;
 	filter->rules = rules;
 	memset(&rules[filter->count], 0, sizeof *rules);
-	wrong = **at == '\0' || **at == ',' ? "" : rule_take(at, &rules[filter->count]);
+	wrong = **at == '\0' || **at == ',' ? "" : rule_take(filter, at, &rules[filter->count]);
 	filter->count++;
 	if (wrong == NULL)
 		return NULL;
 	if (*wrong == '\0')
 		return "has an empty rule: a comma too many";
-	return wrong == no_memory ? wrong
+	return wrong == pattern_no_memory ? wrong
 				  : sentence(begin, (*at == begin || **at == '\0') ? strlen(begin)
 										   : (size_t)(*at - begin),
 					     wrong);
@@ -160,7 +147,7 @@ filter_parse(const char *text, struct filter **made)
 	struct filter *filter = calloc(1, sizeof *filter);
 	const char *at = text, *wrong;
 	if (filter == NULL)
-		return no_memory;
+		return pattern_no_memory;
 	for (;;) {
 		at += strspn(at, " \t");
 		wrong = filter_add(filter, &at);
@@ -183,28 +170,17 @@ filter_free(struct filter *filter)
 		return;
 	for (size_t i = 0; i < filter->count; i++) {
 		free(filter->rules[i].text);
-		if (filter->rules[i].is_regex)
-			regfree(&filter->rules[i].regex);
+		pattern_free(filter->rules[i].pattern);
 	}
 	free(filter->rules);
 	free(filter);
 }
 
-/*
- * What regexec(3) does with REG_STARTEND: a line ends where it ends and not at a NUL. The sanitizers' regexec does
- * not know that flag, and looks for the NUL.
- */
 static bool
-regex_fits(regex_t *regex, const void *line, size_t length)
+rule_fits(const struct rule *rule, const void *line, size_t length)
 {
-	return re_search(regex, line, (regoff_t)length, 0, (regoff_t)length, NULL) >= 0;
-}
-
-static bool
-rule_fits(struct rule *rule, const void *line, size_t length)
-{
-	if (rule->is_regex)
-		return regex_fits(&rule->regex, line, length);
+	if (rule->pattern != NULL)
+		return pattern_fits(rule->pattern, line, length);
 	return length >= rule->length && memcmp(line, rule->text, rule->length) == 0;
 }
 

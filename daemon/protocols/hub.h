@@ -28,8 +28,9 @@ struct hub_policy {
 	size_t (*drop_notice)(const struct hub_policy *policy, uint64_t n, char *to, size_t size);
 
 	/* What follows is the hub's, and all zero to begin with. */
-	struct hub_policy *next;	/* with a filter, and with members that receive */
-	unsigned members;
+	struct hub_policy *next;	/* with a filter, and with members that receive, or kept */
+	unsigned members;		/* and one more while it is kept */
+	bool kept;
 	unsigned char *verdicts;	/* a bit for each entry of the ring of lines */
 	uint64_t judged;		/* the first line that has its bit */
 	uint64_t gone;			/* of those that would have passed, how many were given up */
@@ -111,6 +112,14 @@ bool hub_resize(struct hub *hub, struct ring *ring);
 void hub_open(struct hub *hub, struct hub_section *section, struct reactor *reactor);
 void hub_close(struct hub *hub, struct hub_section *section);
 bool hub_speaks(const struct hub *hub, const struct hub_section *section);
+
+/*
+ * Between these a policy's filter judges each line as it comes, also while there is no member: else all that
+ * is history is judged when one joins, at once, which takes seconds where the ring has 1 GiB. So it is still
+ * for the lines that were there before, and without memory.
+ */
+void hub_keep_verdicts(struct hub *hub, struct hub_policy *policy);
+void hub_drop_verdicts(struct hub *hub, struct hub_policy *policy);
 
 struct hub_counts hub_count(const struct hub *hub);
 void hub_count_over_rate(struct hub *hub);

@@ -82,6 +82,20 @@ policy_leave(struct hub *hub, struct hub_policy *policy)
 }
 
 void
+hub_keep_verdicts(struct hub *hub, struct hub_policy *policy)
+{
+	policy->kept = policy_enter(hub, policy, hub->ring->next) == 0;
+}
+
+void
+hub_drop_verdicts(struct hub *hub, struct hub_policy *policy)
+{
+	if (policy->kept)
+		policy_leave(hub, policy);
+	policy->kept = false;
+}
+
+void
 policies_judge(struct hub *hub, const struct hub_text *text)
 {
 	for (struct hub_policy *policy = hub->policies; policy != NULL; policy = policy->next)

@@ -133,6 +133,8 @@ relay_factory_started(struct factory *factory)
 	struct relay *relay = factory_shared(factory);
 	hub_open(relay->hub, &relay->section, factory_reactor(factory));
 	relay->open = true;
+	if (relay->settings->history != 0 || relay->settings->history_age != 0)
+		hub_keep_verdicts(relay->hub, &relay->policy);
 	if (relay->ring == NULL)
 		return;
 	if (hub_size(relay->hub) == relay->ring->size)
@@ -148,6 +150,7 @@ relay_factory_stopped(struct factory *factory)
 	struct relay *relay = factory_shared(factory);
 	relay->open = false;
 	relay_finish_orphans(relay);
+	hub_drop_verdicts(relay->hub, &relay->policy);
 	hub_close(relay->hub, &relay->section);
 }
 

@@ -40,6 +40,23 @@ relay_probe_request(const void *void_settings, uint8_t request[static PROBE_REQU
 	return (size_t)length + 1;
 }
 
+/* Whether a line with its end is somewhere in the reply, behind a prefix if lines have one. */
+static bool
+reply_has_line(const struct relay_settings *settings, const uint8_t *reply, size_t reply_length,
+	       const uint8_t *line, size_t length)
+{
+	for (size_t at = 0; at + length <= reply_length; at++) {
+		const uint8_t *found = memmem(reply + at, reply_length - at, line, length);
+		if (found == NULL)
+			return false;
+		if (settings->prefix != NULL || found == reply || found[-1] == '\n')
+			return true;
+		/* Somebody's line ends like it. */
+		at = (size_t)(found - reply);
+	}
+	return false;
+}
+
 /* There may be a greeting, history, and other members' lines around it, and a prefix before it. */
 static enum probe_verdict
 relay_probe_check(const void *void_settings, const uint8_t *request, size_t request_length,
@@ -52,8 +69,7 @@ relay_probe_check(const void *void_settings, const uint8_t *request, size_t requ
 	memcpy(line, request, request_length - 1);
 	size_t length = request_length - 1
 			+ relay_put_line_end(settings, (char *)line + request_length - 1);
-	const uint8_t *found = reply_length > 0 ? memmem(reply, reply_length, line, length) : NULL;
-	if (found != NULL && (settings->prefix != NULL || found == reply || found[-1] == '\n'))
+	if (reply_has_line(settings, reply, reply_length, line, length))
 		return PROBE_OK;
 	if (!ended)
 		return PROBE_MORE;

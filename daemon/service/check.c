@@ -178,18 +178,12 @@ check_judge(struct check *check, bool ended)
 							  : "closed within the answer");
 }
 
-/*
- * Keeps the first REPLY_MAX bytes of a reply; of a hub's lines the latest, for the one looked for.
- */
+/* Keeps the first REPLY_MAX bytes of a reply; of a hub's lines the latest, for the one looked for. */
 static void
 check_take(struct check *check, const uint8_t *bytes, size_t length)
 {
 	size_t surplus = 0;
 
-	if (length > REPLY_MAX) {
-		bytes += check->probe->two_members ? length - REPLY_MAX : 0;
-		length = REPLY_MAX;
-	}
 	if (check->reply_length + length > REPLY_MAX)
 		surplus = check->reply_length + length - REPLY_MAX;
 	if (check->probe->two_members) {
@@ -208,8 +202,13 @@ client_data_received(struct transport *transport, const uint8_t *bytes, size_t l
 {
 	struct check *check = ((struct client *)transport_state(transport))->check;
 
-	if (check != NULL && !check->done && transport == check->clients[0])
-		check_take(check, bytes, length);
+	if (check == NULL || transport != check->clients[0])
+		return;
+	/* No more at a time than leaves some of what was there before. */
+	for (size_t part; length > 0 && !check->done; bytes += part, length -= part) {
+		part = length < REPLY_MAX / 2 ? length : REPLY_MAX / 2;
+		check_take(check, bytes, part);
+	}
 }
 
 static void
@@ -263,6 +262,32 @@ check_introduce(struct check *check, struct transport *transport)
 
 static void check_dial(struct check *check);
 
+/* The setting that lets one connection in at a time, or NULL. */
+static const char *
+limit_of_one(const struct check *check)
+{
+	if (check->listener->common.max_connections == 1)
+		return "max_connections = 1";
+	if (check->listener->common.max_connections_per_ip == 1)
+		return "max_connections_per_ip = 1";
+	return check->max_connections == 1 ? "max_connections = 1 of [daemon]" : NULL;
+}
+
+/* The member that is to send; where nothing is sent it makes no difference that it has to wait. */
+static void
+check_dial_second(struct check *check)
+{
+	const char *limit = check->request_length > 0 ? limit_of_one(check) : NULL;
+	char failure[120];
+
+	if (limit == NULL) {
+		check_dial(check);
+		return;
+	}
+	snprintf(failure, sizeof failure, "%s: the probe of a hub needs two connections", limit);
+	check_end(check, failure);
+}
+
 static void
 client_connected(void *arg, struct transport *transport, size_t index)
 {
@@ -277,7 +302,7 @@ client_connected(void *arg, struct transport *transport, size_t index)
 	((struct client *)transport_state(transport))->check = check;
 	check->clients[check->client_count++] = transport;
 	if (check->probe->two_members && check->client_count == 1) {
-		check_dial(check);
+		check_dial_second(check);
 		return;
 	}
 	check->answered_ms = precise_ms();
@@ -325,12 +350,14 @@ check_dial(struct check *check)
 }
 
 void
-check_address(const struct listener_config *listener, enum address_kind kind,
-	      const struct sockaddr_any *address, struct check_result *result)
+check_address(const struct listener_config *listener, int64_t max_connections,
+	      enum address_kind kind, const struct sockaddr_any *address,
+	      struct check_result *result)
 {
 	const struct probe *probe = listener->common.protocol->probe;
 	struct check check = {
 		.listener = listener,
+		.max_connections = max_connections,
 		.protocol = listener->common.protocol,
 		.probe = probe,
 		.address = *address,

@@ -3,6 +3,7 @@
 #define TWINED_SERVICE_CHECK_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "net/address.h"
 
@@ -18,9 +19,10 @@ struct check_result {
 /*
  * Connects (or sends a datagram), does what the probe of the listener's protocol says, and waits
  * for the outcome, 3 s at most. Where the protocol hands on to somebody else, asks the running
- * twined to whom.
+ * twined to whom. max_connections is that of its daemon.
  */
-void check_address(const struct listener_config *listener, enum address_kind kind,
-		   const struct sockaddr_any *address, struct check_result *result);
+void check_address(const struct listener_config *listener, int64_t max_connections,
+		   enum address_kind kind, const struct sockaddr_any *address,
+		   struct check_result *result);
 
 #endif

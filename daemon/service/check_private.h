@@ -24,6 +24,7 @@ enum {
 /* One address of one listener, while it is tried. */
 struct check {
 	const struct listener_config *listener;
+	int64_t max_connections;		/* of the daemon */
 	const struct protocol *protocol;
 	const struct probe *probe;
 	enum answer_kind known;			/* of what the running twined knows; the remark has it */

@@ -57,7 +57,8 @@ explain_failure(const struct listener_config *listener, struct check_result *res
 
 /* Tries all that one address of a listener stands for; whether all are OK. */
 static bool
-probe_address(const struct listener_config *listener, const struct address *address)
+probe_address(const struct listener_config *listener, int64_t max_connections,
+	      const struct address *address)
 {
 	bool any = address->host != NULL && strcmp(address->host, "*") == 0, all_ok = true;
 	struct sockaddr_any *found = NULL;
@@ -84,7 +85,7 @@ probe_address(const struct listener_config *listener, const struct address *addr
 		struct check_result result;
 
 		aim_at_loopback(&found[i], any);
-		check_address(listener, address->kind, &found[i], &result);
+		check_address(listener, max_connections, address->kind, &found[i], &result);
 		explain_failure(listener, &result);
 		print_row(listener, address->text, &result);
 		all_ok = all_ok && result.failure[0] == '\0';
@@ -144,7 +145,8 @@ probe(const struct options *options)
 		if (!is_asked(options, listener))
 			continue;
 		for (size_t j = 0; j < listener->common.listen.count; j++)
-			all_ok = probe_address(listener, &listener->common.listen.items[j])
+			all_ok = probe_address(listener, config->daemon.max_connections,
+					       &listener->common.listen.items[j])
 				 && all_ok;
 	}
 	config_free(config);

@@ -1,5 +1,6 @@
 """-p: a row for each address of each listener, and the exit status that goes with them."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -374,3 +375,45 @@ def test_an_address_that_somebody_else_is_bound_to_is_all_that_can_be_seen(host)
         address = f"udp://{host}:{bound.getsockname()[1]}"
         result = run("-p", "-L", f"proxy {address} upstream=udp://127.0.0.1:1")
     assert result.returncode == 0 and result.stdout.strip().endswith(" ms not tried"), result.stdout
+
+
+def test_a_hub_whose_members_send_much_is_ok(server):
+    members = []
+
+    def hub(member):
+        members.append(member)
+        line = b""
+        while not line.endswith(b"\n"):
+            line += member.recv(1)
+        for other in members:
+            other.sendall(b"before\n" * 5000 + line + b"behind\n" * 5000)
+
+    def until_the_probe_goes(member):
+        with contextlib.suppress(ConnectionError):
+            hub(member)
+
+    result = run("-p", "-L", f"relay {server(until_the_probe_goes)}")
+    assert result.returncode == 0 and " OK " in result.stdout, result.stdout
+
+
+ONE = {"max_connections": ("", "max_connections = 1"),
+       "max_connections_per_ip": ("", "max_connections_per_ip = 1"),
+       "daemon": ("[daemon]\nmax_connections = 1\n", "max_connections = 1 of [daemon]")}
+
+
+@pytest.mark.parametrize("key", ONE)
+def test_a_hub_that_takes_one_connection_cannot_be_probed(twined, key):
+    before, said = ONE[key]
+    keys = {key: "1"} if key != "daemon" else {}
+    daemon = twined(before + listener("hub", "relay", free_address(), **keys))
+    result = run("-p", "-c", daemon.path)
+    assert result.returncode == 1
+    assert rows(result)[0].endswith(f"FAILED: {said}: the probe of a hub needs two connections")
+    down = run("-p", "-L", f"relay {free_address()} max_connections=1")
+    assert "Connection refused" in down.stdout, down.stdout + down.stderr
+
+
+def test_a_hub_that_takes_one_connection_is_ok_where_nothing_is_sent(twined):
+    daemon = twined(listener("hub", "relay", free_address(), role="in", max_connections="1"))
+    result = run("-p", "-c", daemon.path)
+    assert result.returncode == 0, result.stdout

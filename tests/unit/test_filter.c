@@ -86,7 +86,10 @@ what_is_no_rule_is_refused(void **state)
 		{ "/a", "/a does not end in a slash" },
 		{ "/a\\", "/a\\ does not end in a slash" },
 		{ "/a/b", "/a/ has something behind its end" },
-		{ "+ok, /a(/", "/a(/ is not a regular expression: Unmatched ( or \\(" },
+		{ "/a{3000}/, /b{1001}/, /c/",
+		  "/b{1001}/ is too large: a filter has at most 4000 characters and operators, with repetitions "
+		  "written out" },
+		{ "+ok, /a(/", "/a(/ has a ( that does not close" },
 	};
 	struct filter *filter;
 	(void)state;

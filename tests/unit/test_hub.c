@@ -465,6 +465,41 @@ a_filter_is_of_whoever_gets_it(void **state)
 	filter_free(filter);
 }
 
+/* Which lines are judged, the first one of them says. */
+static void
+lines_are_judged_while_nobody_is_there(void **state)
+{
+	struct filter *filter;
+	struct hub_policy numbers = filtered("/^[0-9]+$/", &filter);
+	publish(NULL, "0\n");
+	hub_keep_verdicts(hub, &numbers);
+	publish(NULL, "1\n");
+	publish(NULL, "one\n");
+	publish(NULL, "2\n");
+	struct transport *a = join(*state, &numbers, 3, SIZE_MAX);
+	assert_got(a, "1\n2\n");
+	fake_close(a, REASON_PEER_CLOSED);
+	assert_true(hub_resize(hub, ring_new(2 * RING)));
+	publish(NULL, "three\n");
+	publish(NULL, "3\n");
+	assert_int_equal(numbers.judged, 2);
+	a = join(*state, &numbers, 5, SIZE_MAX);
+	assert_got(a, "1\n2\n3\n");
+	assert_int_equal(numbers.judged, 2);
+	struct transport *b = join(*state, &numbers, 9, SIZE_MAX);
+	assert_got(b, "0\n1\n2\n3\n");
+	assert_int_equal(numbers.judged, 1);
+	hub_drop_verdicts(hub, &numbers);
+	publish(NULL, "4\n");
+	fake_close(a, REASON_PEER_CLOSED);
+	fake_turn();
+	assert_got(b, "0\n1\n2\n3\n4\n");
+	fake_close(b, REASON_PEER_CLOSED);
+	assert_null(numbers.verdicts);
+	publish(NULL, "5\n");
+	filter_free(filter);
+}
+
 /* Lines of all ages from one in which there were none to now. */
 static void
 history_may_have_an_age(void **state)
@@ -1015,6 +1050,10 @@ model_run(struct factory *factory)
 			model_drain(model);
 		} else if (operation == 700 && random() % 20 == 0) {
 			model_resize(models);
+		} else if (operation == 701) {
+			hub_drop_verdicts(hub, &even);
+			if (random() % 2 == 0)
+				hub_keep_verdicts(hub, &even);
 		} else {
 			fake_turn();
 			model_take(model);
@@ -1025,6 +1064,8 @@ model_run(struct factory *factory)
 	for (int i = 0; i < MEMBERS; i++)
 		if (models[i].transport != NULL)
 			model_leave(&models[i]);
+	hub_drop_verdicts(hub, &even);
+	assert_null(even.verdicts);
 }
 
 /* TWINED_STEPS: how many lines are published. */
@@ -1079,6 +1120,7 @@ main(void)
 		HUB_TEST(crlf_is_of_whoever_gets_it),
 		HUB_TEST(crlf_of_a_line_that_is_overwritten),
 		HUB_TEST(a_filter_is_of_whoever_gets_it),
+		HUB_TEST(lines_are_judged_while_nobody_is_there),
 		HUB_TEST(history_may_have_an_age),
 		HUB_TEST(a_line_that_the_ring_cannot_hold_is_refused),
 		HUB_TEST(a_hub_that_is_resized_keeps_its_members_and_lines),

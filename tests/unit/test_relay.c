@@ -12,7 +12,7 @@
 #include "fake_transport.h"
 #include "protocols/line.h"
 #include "protocols/registry.h"
-#include "protocols/relay_settings.h"
+#include "protocols/relay_private.h"
 #include "protocols/template.h"
 
 #define assert_got(transport, text) assert_got_at(transport, text, sizeof text - 1, __LINE__)
@@ -421,6 +421,27 @@ a_filter_holds_both_ways(void **state)
 	factory_unref(factory);
 }
 
+/* Else who joins would have them all judged at once. */
+static void
+lines_are_judged_as_they_come_where_there_is_history(void **state)
+{
+	static const char *const keys[] = { "history=9", "history_age=1000", NULL };
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		struct factory *factory = fake_factory(&relay_protocol, "filter=+n", keys[i], NULL);
+		const struct relay *relay = factory_shared(factory);
+		relay_protocol.factory_started(factory);
+		assert_int_equal(relay->policy.verdicts != NULL, i < 2);
+		struct transport *a = fake_open(factory);
+		receive(a, "no\nyes\n");
+		fake_close(a, REASON_PEER_CLOSED);
+		assert_int_equal(relay->policy.verdicts != NULL, i < 2);
+		relay_protocol.factory_stopped(factory);
+		assert_null(relay->policy.verdicts);
+		factory_unref(factory);
+	}
+}
+
 static void
 who_is_over_line_rate_is_not_read(void **state)
 {
@@ -730,6 +751,11 @@ probe_wants_its_line(void **state)
 			 PROBE_FAILED);
 	assert_int_equal(relay_protocol.probe->check(settings, request, 5, NULL, 0, true, &failure),
 			 PROBE_FAILED);
+	reply = (const uint8_t *)"xmark\nmmark\nmark\n";
+	assert_int_equal(relay_protocol.probe->check(settings, request, 5, reply, 12, false, &failure),
+			 PROBE_MORE);
+	assert_int_equal(relay_protocol.probe->check(settings, request, 5, reply, 17, false, &failure),
+			 PROBE_OK);
 	factory_unref(factory);
 }
 
@@ -755,6 +781,7 @@ main(void)
 		cmocka_unit_test(an_ending_of_one_that_gets_nothing_is_at_once),
 		cmocka_unit_test(connectors_read_and_write_by_role),
 		cmocka_unit_test(a_filter_holds_both_ways),
+		cmocka_unit_test(lines_are_judged_as_they_come_where_there_is_history),
 		cmocka_unit_test(who_is_over_line_rate_is_not_read),
 		cmocka_unit_test(a_last_line_without_an_end_waits_for_its_turn_too),
 		cmocka_unit_test(a_last_line_without_an_end_waits_for_room),
