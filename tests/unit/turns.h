@@ -1,0 +1,29 @@
+/* turns.h - a reactor that a test turns by hand. */
+#ifndef TWINED_TESTS_TURNS_H
+#define TWINED_TESTS_TURNS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "net/deadline.h"
+
+/* The test makes and frees it. */
+extern struct reactor *reactor;
+
+/* One turn of the reactor: what is ready by now is done. */
+void turn(void);
+
+/* Turns until a condition holds; 10 s are more than any of them takes. */
+#define TURN_UNTIL(condition)                                       \
+	do {                                                        \
+		uint64_t until_ms = reactor_now_ms() + 10000;       \
+		while (!(condition)) {                              \
+			assert_true(reactor_now_ms() < until_ms);   \
+			turn();                                     \
+		}                                                   \
+	} while (0)
+
+/* How many descriptors there are: for what must close all of its own. */
+size_t descriptor_count(void);
+
+#endif
