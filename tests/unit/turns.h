@@ -1,4 +1,4 @@
-/* turns.h - a reactor that a test turns by hand. */
+/* turns.h - a reactor that a test turns by hand, and time that it lets pass. */
 #ifndef TWINED_TESTS_TURNS_H
 #define TWINED_TESTS_TURNS_H
 
@@ -22,6 +22,9 @@ void turn(void);
 			turn();                                     \
 		}                                                   \
 	} while (0)
+
+/* Time passes, without a turn: the monotonic clocks of the whole program go on by so much. */
+void pass_ms(uint64_t ms);
 
 /* How many descriptors there are: for what must close all of its own. */
 size_t descriptor_count(void);
