@@ -144,7 +144,7 @@ flags_for(mode_t mode, unsigned ways, const char **why)
 static int
 path_open(const char *path, unsigned ways, const char **why)
 {
-	struct stat status;
+	struct stat status = { 0 };
 	int flags = O_WRONLY | O_APPEND | O_CREAT, fd;
 
 	if (stat(path, &status) == 0)
@@ -157,7 +157,7 @@ path_open(const char *path, unsigned ways, const char **why)
 		return -1;
 	fd = open(path, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, FILE_MODE);
 	/* A device that cannot be read does not say when it has gone. */
-	if (fd < 0 && errno == EACCES && ways == PROTOCOL_WRITES)
+	if (fd < 0 && errno == EACCES && S_ISCHR(status.st_mode) && ways == PROTOCOL_WRITES)
 		fd = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0)
 		*why = errno == ENXIO ? "nobody reads it" : strerror(errno);

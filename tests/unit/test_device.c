@@ -24,7 +24,7 @@
 #include "far_ends.h"
 #include "net/protocol.h"
 
-enum { BOTH = PROTOCOL_READS | PROTOCOL_WRITES, LINES = 200 };
+enum { BOTH = PROTOCOL_READS | PROTOCOL_WRITES, LINES = 200, NOBODY = 65534 };
 
 static const struct file_place nowhere;
 
@@ -287,6 +287,25 @@ what_cannot_be_opened_is_told(void **state)
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
 		assert_string_equal(refused(far_path(cases[i].name), cases[i].ways), cases[i].why);
+}
+
+/* Root may do everything; others are who they are. */
+static void
+be_nobody(bool nobody)
+{
+	if (getuid() == 0)
+		assert_int_equal(seteuid(nobody ? NOBODY : 0), 0);
+}
+
+static void
+a_folder_in_which_no_file_may_be_made_is_told(void **state)
+{
+	(void)state;
+	assert_int_equal(chmod(far_path(""), 0755), 0);
+	assert_int_equal(mkdir(far_path("folder"), 0555), 0);
+	be_nobody(true);
+	assert_string_equal(refused(far_path("folder/log"), PROTOCOL_WRITES), "Permission denied");
+	be_nobody(false);
 }
 
 /* ---- FIFOs */
@@ -649,6 +668,7 @@ main(void)
 		WITH_FAR_ENDS(one_that_was_moved_away_is_made_anew),
 		WITH_FAR_ENDS(one_that_cannot_be_made_anew_is_a_loss),
 		WITH_FAR_ENDS(what_cannot_be_opened_is_told),
+		WITH_FAR_ENDS(a_folder_in_which_no_file_may_be_made_is_told),
 		WITH_FAR_ENDS(a_fifo_that_is_read_has_no_end),
 		WITH_FAR_ENDS(a_full_fifo_takes_what_it_can_and_then_nothing),
 		WITH_FAR_ENDS(a_fifo_whose_reader_has_gone_is_a_loss_either_way),
