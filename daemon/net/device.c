@@ -83,6 +83,9 @@ stream_write(struct device *device, const uint8_t *bytes, size_t length, bool la
 	(void)last;
 	if (written < 0 && errno == EINTR)
 		errno = EAGAIN;
+	/* One that may only be read. */
+	if (written < 0 && errno == EBADF)
+		errno = EACCES;
 	return written;
 }
 
@@ -135,15 +138,15 @@ flags_for(mode_t mode, unsigned ways, const char **why)
 		return both ? -1 : ways == PROTOCOL_READS ? O_RDWR : O_WRONLY;
 	}
 	*why = "is neither a character device nor a FIFO nor a regular file";
-	if (!S_ISCHR(mode))
-		return -1;
-	return both ? O_RDWR : ways == PROTOCOL_READS ? O_RDONLY : O_RDWR;
+	/* One that is read may have to be greeted, and one that is written says so when it has gone. */
+	return S_ISCHR(mode) ? O_RDWR : -1;
 }
 
 /* The descriptor, or -1 and *why. */
 static int
 path_open(const char *path, unsigned ways, const char **why)
 {
+	static const int always = O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
 	struct stat status = { 0 };
 	int flags = O_WRONLY | O_APPEND | O_CREAT, fd;
 
@@ -155,23 +158,30 @@ path_open(const char *path, unsigned ways, const char **why)
 	}
 	if (flags == -1)
 		return -1;
-	fd = open(path, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, FILE_MODE);
-	/* A device that cannot be read does not say when it has gone. */
-	if (fd < 0 && errno == EACCES && S_ISCHR(status.st_mode) && ways == PROTOCOL_WRITES)
-		fd = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	fd = open(path, flags | always, FILE_MODE);
+	if (fd < 0 && (errno == EACCES || errno == EPERM) && S_ISCHR(status.st_mode))
+		switch (ways) {
+		case PROTOCOL_READS:
+			fd = open(path, O_RDONLY | always);
+			break;
+		case PROTOCOL_WRITES:
+			fd = open(path, O_WRONLY | always);
+			break;
+		}
 	if (fd < 0)
 		*why = errno == ENXIO ? "nobody reads it" : strerror(errno);
 	return fd;
 }
 
-/* Makes sure that it is read from where reading has come to, if it is the same file. */
+/* Finds out what it is; a file is read from where reading has come to, if it is the same. */
 static int
-device_set_place(struct device *device, const struct file_place *place)
+device_identify(struct device *device, const struct file_place *place)
 {
 	struct stat status;
 
 	if (fstat(device->fd, &status) < 0)
 		return -1;
+	device->deaf = device->ways == PROTOCOL_READS && !S_ISCHR(status.st_mode);
 	if (!S_ISREG(status.st_mode))
 		return 0;
 	device->kind = &device_file;
@@ -202,7 +212,7 @@ device_open(const char *path, unsigned ways, int64_t baud, const struct file_pla
 	}
 	device->terminal = isatty(device->fd);
 	device->polled = can_be_polled(device->fd);
-	if (device_set_place(device, place) < 0 || (device->terminal && terminal_set(device->fd, baud) < 0)) {
+	if (device_identify(device, place) < 0 || (device->terminal && terminal_set(device->fd, baud) < 0)) {
 		*why = strerror(errno);
 		device_close(device);
 		return NULL;
@@ -262,7 +272,7 @@ device_read(struct device *device, uint8_t *bytes, size_t size)
 ssize_t
 device_write(struct device *device, const uint8_t *bytes, size_t length, bool last)
 {
-	return device->kind->write(device, bytes, length, last);
+	return device->deaf ? (ssize_t)length : device->kind->write(device, bytes, length, last);
 }
 
 bool

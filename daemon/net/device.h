@@ -55,7 +55,7 @@ ssize_t device_read(struct device *device, uint8_t *bytes, size_t size);
 /*
  * Writes: returns how many of the bytes are done with, 0 when that is none; last: there will be no
  * more. -1 with errno: EAGAIN when it can be written to later, ENOBUFS when nobody will say so; else it
- * has gone.
+ * has gone. What would go to a file or FIFO that is only read, as a greeting, is dropped.
  */
 ssize_t device_write(struct device *device, const uint8_t *bytes, size_t length, bool last);
 

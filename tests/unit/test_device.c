@@ -482,6 +482,65 @@ not_every_number_is_a_speed(void **state)
 	assert_false(device_has_speed(INT64_C(0x100000000) + 9600));
 }
 
+/* As a greeting is, or a preamble. */
+static void
+what_is_written_to_a_terminal_that_is_read_is_sent(void **state)
+{
+	const char *path;
+	int far = far_terminal(&path);
+	struct device *device = opened(path, PROTOCOL_READS);
+
+	(void)state;
+	write_text(device, "begin\n");
+	assert_string_equal(far_take(far), "begin\n");
+	device_close(device);
+	close(far);
+}
+
+static void
+a_terminal_that_may_be_opened_one_way_only_is(void **state)
+{
+	const char *path;
+	int far = far_terminal(&path);
+	struct device *device;
+
+	(void)state;
+	if (getuid() == 0)
+		assert_int_equal(chown(path, NOBODY, (gid_t)-1), 0);
+	assert_int_equal(chmod(path, 0400), 0);
+	be_nobody(true);
+	assert_string_equal(refused(path, BOTH), "Permission denied");
+	device = opened(path, PROTOCOL_READS);
+	assert_int_equal(write(far, "line\n", 5), 5);
+	assert_string_equal(read_text(device), "line\n");
+	assert_write_fails(device, EACCES);
+	device_close(device);
+	assert_int_equal(chmod(path, 0200), 0);
+	device = opened(path, PROTOCOL_WRITES);
+	assert_false(device_tells(device));
+	write_text(device, "line\n");
+	assert_string_equal(far_take(far), "line\n");
+	device_close(device);
+	be_nobody(false);
+	close(far);
+}
+
+static void
+what_is_written_to_a_file_or_fifo_that_is_read_is_dropped(void **state)
+{
+	struct device *file = opened(far_append("log", "one\n"), PROTOCOL_READS);
+	struct device *fifo = opened(far_fifo("fifo"), PROTOCOL_READS);
+
+	(void)state;
+	write_text(file, "begin\n");
+	write_text(fifo, "begin\n");
+	assert_string_equal(read_text(file), "one\n");
+	assert_string_equal(read_text(fifo), "");
+	assert_file("log", "one\n");
+	device_close(file);
+	device_close(fifo);
+}
+
 /* ---- Other character devices */
 
 static void
@@ -678,6 +737,9 @@ main(void)
 		WITH_FAR_ENDS(a_terminal_that_was_hung_up_is_a_loss_either_way),
 		WITH_FAR_ENDS(a_full_terminal_is_not_waited_for),
 		WITH_FAR_ENDS(not_every_number_is_a_speed),
+		WITH_FAR_ENDS(what_is_written_to_a_terminal_that_is_read_is_sent),
+		WITH_FAR_ENDS(a_terminal_that_may_be_opened_one_way_only_is),
+		WITH_FAR_ENDS(what_is_written_to_a_file_or_fifo_that_is_read_is_dropped),
 		WITH_FAR_ENDS(a_device_without_an_end_says_so),
 		WITH_FAR_ENDS(each_line_is_a_datagram),
 		WITH_FAR_ENDS(more_lines_than_go_at_once_are_done_with_in_parts),
