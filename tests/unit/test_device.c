@@ -28,6 +28,20 @@ enum { BOTH = PROTOCOL_READS | PROTOCOL_WRITES, LINES = 200, NOBODY = 65534 };
 
 static const struct file_place nowhere;
 
+/* What somebody else does just before a path is looked at, once; NULL: nothing. */
+static void (*meanwhile)(void);
+
+int
+stat(const char *restrict path, struct stat *restrict status)
+{
+	void (*now)(void) = meanwhile;
+
+	meanwhile = NULL;
+	if (now != NULL)
+		now();
+	return fstatat(AT_FDCWD, path, status, 0);
+}
+
 static struct device *
 opened(const char *path, unsigned ways)
 {
@@ -173,6 +187,27 @@ the_last_of_a_file_comes_before_the_one_in_its_place(void **state)
 	assert_string_equal(read_text(device), "last\n");
 	assert_string_equal(read_text(device), "new\n");
 	assert_int_equal(device_place(device).offset, 4);
+	device_close(device);
+}
+
+static void
+write_and_rotate(void)
+{
+	far_append("log", "last\n");
+	rename(far_path("log"), far_path("log.1"));
+	far_append("log", "new\n");
+}
+
+static void
+what_is_written_while_we_look_for_another_file_comes_first(void **state)
+{
+	struct device *device = opened(far_append("log", "one\n"), PROTOCOL_READS);
+
+	(void)state;
+	assert_string_equal(read_text(device), "one\n");
+	meanwhile = write_and_rotate;
+	assert_string_equal(read_text(device), "last\n");
+	assert_string_equal(read_text(device), "new\n");
 	device_close(device);
 }
 
@@ -721,6 +756,7 @@ main(void)
 		WITH_FAR_ENDS(a_place_in_another_file_or_behind_the_end_is_none),
 		WITH_FAR_ENDS(a_file_that_was_cut_short_is_read_from_its_beginning),
 		WITH_FAR_ENDS(the_last_of_a_file_comes_before_the_one_in_its_place),
+		WITH_FAR_ENDS(what_is_written_while_we_look_for_another_file_comes_first),
 		WITH_FAR_ENDS(what_is_no_file_any_more_is_not_gone_on_with),
 		WITH_FAR_ENDS(a_file_is_appended_to),
 		WITH_FAR_ENDS(a_file_is_made_where_there_is_none),
