@@ -100,6 +100,7 @@ terminal_set(int fd, int64_t baud)
 	if (tcgetattr(fd, &settings) < 0)
 		return -1;
 	cfmakeraw(&settings);
+	settings.c_iflag = 0;		/* it leaves IXOFF and IUCLC */
 	settings.c_cflag &= ~(tcflag_t)(CSTOPB | CRTSCTS);
 	settings.c_cflag |= CLOCAL | CREAD;
 	settings.c_cc[VMIN] = 1;
