@@ -110,17 +110,18 @@ terminal_set(int fd, int64_t baud)
 	return tcsetattr(fd, TCSANOW, &settings);
 }
 
-/* Whether the system tells when it is ready. */
-static bool
-can_be_polled(int fd)
+/* Whether the system tells when it is ready. 0, or -1 with errno when that cannot be known. */
+static int
+find_polled(int fd, bool *polled)
 {
 	struct epoll_event event = { .events = EPOLLIN };
 	int set = epoll_create1(EPOLL_CLOEXEC);
-	bool can = set >= 0 && (epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) == 0 || errno != EPERM);
 
-	if (set >= 0)
-		close(set);
-	return can;
+	if (set < 0)
+		return -1;
+	*polled = epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) == 0 || errno != EPERM;
+	close(set);
+	return 0;
 }
 
 /* With what flags a kind of file is opened; -1: not at all, and *why says it. */
@@ -170,7 +171,7 @@ path_open(const char *path, unsigned ways, const char **why)
 			break;
 		}
 	if (fd < 0)
-		*why = errno == ENXIO ? "nobody reads it" : strerror(errno);
+		*why = errno == ENXIO && S_ISFIFO(status.st_mode) ? "nobody reads it" : strerror(errno);
 	return fd;
 }
 
@@ -180,13 +181,12 @@ device_identify(struct device *device, const struct file_place *place)
 {
 	struct stat status;
 
-	if (fstat(device->fd, &status) < 0)
+	if (fstat(device->fd, &status) < 0 || find_polled(device->fd, &device->polled) < 0)
 		return -1;
 	device->deaf = device->ways == PROTOCOL_READS && !S_ISCHR(status.st_mode);
 	if (!S_ISREG(status.st_mode))
 		return 0;
 	device->kind = &device_file;
-	device->polled = false;
 	device->place = (struct file_place){ .device = status.st_dev, .inode = status.st_ino };
 	if (place->device == status.st_dev && place->inode == status.st_ino
 	    && place->offset <= (uint64_t)status.st_size)
@@ -212,7 +212,6 @@ device_open(const char *path, unsigned ways, int64_t baud, const struct file_pla
 		return NULL;
 	}
 	device->terminal = isatty(device->fd);
-	device->polled = can_be_polled(device->fd);
 	if (device_identify(device, place) < 0 || (device->terminal && terminal_set(device->fd, baud) < 0)) {
 		*why = strerror(errno);
 		device_close(device);

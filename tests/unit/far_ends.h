@@ -30,4 +30,7 @@ const char *far_take(int fd);
 /* Writes until a non-blocking descriptor takes no more; returns how many bytes. */
 size_t far_fill(int fd);
 
+/* From now on there are only so many descriptors more; -1, and the end of the test: as ever. */
+void far_leave_descriptors(int more);
+
 #endif

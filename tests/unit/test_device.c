@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <termios.h>
 #include <unistd.h>
@@ -23,8 +24,10 @@
 #include "base/log.h"
 #include "far_ends.h"
 #include "net/protocol.h"
+#include "turns.h"
 
-enum { BOTH = PROTOCOL_READS | PROTOCOL_WRITES, LINES = 200, NOBODY = 65534 };
+enum { BOTH = PROTOCOL_READS | PROTOCOL_WRITES, LINES = 200, NOBODY = 65534,
+       UNUSED_MAJOR = 240 };	/* for experiments, as the kernel's list says */
 
 static const struct file_place nowhere;
 
@@ -341,6 +344,30 @@ a_folder_in_which_no_file_may_be_made_is_told(void **state)
 	be_nobody(true);
 	assert_string_equal(refused(far_path("folder/log"), PROTOCOL_WRITES), "Permission denied");
 	be_nobody(false);
+}
+
+static void
+a_device_that_has_no_driver_is_not_told_as_a_fifo(void **state)
+{
+	(void)state;
+	if (mknod(far_path("device"), S_IFCHR | 0600, makedev(UNUSED_MAJOR, 0)) < 0)
+		skip();			/* only root can */
+	assert_string_equal(refused(far_path("device"), BOTH), "No such device or address");
+}
+
+static void
+without_descriptors_nothing_is_opened_and_nothing_left(void **state)
+{
+	const char *path = far_fifo("fifo");
+	size_t before = descriptor_count();
+
+	(void)state;
+	for (int more = 0; more < 2; more++) {
+		far_leave_descriptors(more);
+		assert_string_equal(refused(path, PROTOCOL_READS), "Too many open files");
+		far_leave_descriptors(-1);
+		assert_int_equal(descriptor_count(), before);
+	}
 }
 
 /* ---- FIFOs */
@@ -768,6 +795,8 @@ main(void)
 		WITH_FAR_ENDS(one_that_cannot_be_made_anew_is_a_loss),
 		WITH_FAR_ENDS(what_cannot_be_opened_is_told),
 		WITH_FAR_ENDS(a_folder_in_which_no_file_may_be_made_is_told),
+		WITH_FAR_ENDS(a_device_that_has_no_driver_is_not_told_as_a_fifo),
+		WITH_FAR_ENDS(without_descriptors_nothing_is_opened_and_nothing_left),
 		WITH_FAR_ENDS(a_fifo_that_is_read_has_no_end),
 		WITH_FAR_ENDS(a_full_fifo_takes_what_it_can_and_then_nothing),
 		WITH_FAR_ENDS(a_fifo_whose_reader_has_gone_is_a_loss_either_way),
