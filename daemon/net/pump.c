@@ -93,10 +93,12 @@ wait_for(struct pump *pump, struct event *event, short *waits, int fd, short wan
 	*waits = 0;
 	if (wanted == 0)
 		return;
-	if (reactor_watch(pump->reactor, event, fd, (short)(wanted | EV_PERSIST), fn, pump) < 0)
-		pump_fail(pump, ENOMEM);
-	else
+	if (reactor_watch(pump->reactor, event, fd, (short)(wanted | EV_PERSIST), fn, pump) == 0) {
 		*waits = wanted;
+		return;
+	}
+	held_clear(&pump->in);		/* nobody would say when it can be handed on */
+	pump_fail(pump, ENOMEM);
 }
 
 static void
@@ -339,6 +341,8 @@ pump_halt(struct pump *pump)
 	pump->halted = true;
 	place.offset -= held_length(&pump->in) < place.offset ? held_length(&pump->in) : place.offset;
 	held_clear(&pump->in);
+	if (pump->error != 0)
+		pump_end_stream(pump);
 	pump_update(pump);
 	return place;
 }

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -32,6 +33,7 @@ struct cut {
 static struct cut read_cut, write_cut, send_cut, recv_cut, lines_cut;
 
 static int waiting;			/* in a terminal, to be sent */
+static bool waits_fail;
 
 static struct device *device;
 static struct pump *pump;
@@ -110,6 +112,17 @@ ioctl(int fd, unsigned long request, ...)
 	return 0;
 }
 
+/* libevent's: nothing more can be waited for. */
+int
+epoll_ctl(int set, int what, int fd, struct epoll_event *event)
+{
+	if (waits_fail && what == EPOLL_CTL_ADD) {
+		errno = ENOMEM;
+		return -1;
+	}
+	return (int)syscall(SYS_epoll_ctl, set, what, fd, event);
+}
+
 int
 sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags)
 {
@@ -125,6 +138,7 @@ setup(void **state)
 {
 	read_cut = write_cut = send_cut = recv_cut = lines_cut = (struct cut){ .left = WHOLE };
 	waiting = 0;
+	waits_fail = false;
 	device = NULL;
 	stream = -1;
 	if (far_ends_setup(state) != 0)
@@ -798,6 +812,25 @@ one_that_is_halted_goes_on_writing(void **state)
 }
 
 static void
+what_cannot_be_waited_for_ends_the_stream(void **state)
+{
+	const char *path;
+	int far = far_terminal(&path);
+
+	(void)state;
+	begin(path, BOTH);
+	send_cut.left = 3;
+	put(far, message);
+	waits_fail = true;
+	TURN_UNTIL(pump_failure(pump) != NULL);
+	assert_string_equal(pump_failure(pump), "Cannot allocate memory");
+	assert_comes(stream, "one");
+	assert_stream_ends();
+	end();
+	close(far);
+}
+
+static void
 without_descriptors_the_device_is_closed(void **state)
 {
 	static const struct file_place nowhere;
@@ -809,6 +842,27 @@ without_descriptors_the_device_is_closed(void **state)
 	far_leave_descriptors(1);
 	assert_null(pump_new(reactor, opened, &stream));
 	assert_int_equal(errno, EMFILE);
+}
+
+/* Its device has gone, and nobody wants what came from there before. */
+static void
+one_that_is_halted_when_its_device_has_gone_ends_the_stream(void **state)
+{
+	const char *path;
+	int far = far_terminal(&path);
+
+	(void)state;
+	begin(path, BOTH);
+	send_cut.left = 3;
+	put(far, message);
+	TURN_UNTIL(send_cut.left == 0);		/* the rest is held now */
+	close(far);
+	put(stream, "lost\n");
+	TURN_UNTIL(pump_failure(pump) != NULL);
+	pump_halt(pump);
+	assert_comes(stream, "one");
+	assert_stream_ends();
+	end();
 }
 
 #define WITH_REACTOR(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -843,6 +897,8 @@ main(void)
 		WITH_REACTOR(a_file_that_is_written_has_all_when_the_stream_ends),
 		WITH_REACTOR(a_pump_that_is_halted_has_come_to_where_the_stream_has),
 		WITH_REACTOR(one_that_is_halted_goes_on_writing),
+		WITH_REACTOR(one_that_is_halted_when_its_device_has_gone_ends_the_stream),
+		WITH_REACTOR(what_cannot_be_waited_for_ends_the_stream),
 		WITH_REACTOR(without_descriptors_the_device_is_closed),
 	};
 
