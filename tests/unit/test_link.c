@@ -720,6 +720,7 @@ main(void)
 	};
 
 	signal(SIGPIPE, SIG_IGN);
+	hold_time();
 	log_set_level(LEVEL_ERROR);
 	return cmocka_run_group_tests_name("link", tests, NULL, NULL);
 }

@@ -907,5 +907,6 @@ main(void)
 	};
 
 	signal(SIGPIPE, SIG_IGN);
+	hold_time();
 	return cmocka_run_group_tests_name("pump", tests, NULL, NULL);
 }
