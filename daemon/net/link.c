@@ -327,14 +327,22 @@ link_end(struct link *link, enum reason reason)
 		link_begin_end(link, reason);
 }
 
+/* What a pump has got is on its way to its device, and no peer's end is waited for after that. */
+static bool
+link_owes(const struct link *link)
+{
+	return link->transport != NULL
+	       && (link->pump != NULL || !transport_is_losing(link->transport));
+}
+
 bool
 link_is_ending(struct reactor *reactor, const char *connector_name)
 {
 	for (const struct endpoint *at = *reactor_endpoints(reactor); at != NULL; at = at->next) {
 		const struct link *link = (const struct link *)at;
 
-		if (at->dialled && strcmp(factory_name(at->factory), connector_name) == 0 && link->ending
-		    && link->transport != NULL && !transport_is_losing(link->transport))
+		if (at->dialled && strcmp(factory_name(at->factory), connector_name) == 0
+		    && link->ending && link_owes(link))
 			return true;
 	}
 	return false;

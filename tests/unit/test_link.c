@@ -2,6 +2,7 @@
 #include "net/link.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -658,6 +659,31 @@ what_is_owed_to_a_device_is_written(void **state)
 	close(far);
 }
 
+/* Else its successor would write in the midst of what is on its way. */
+static void
+a_device_is_ending_until_it_has_taken_all(void **state)
+{
+	const char *path = far_fifo("fifo");
+	int far = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	int other = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+
+	(void)state;
+	far_fill(other);
+	close(other);
+	open_link(path, PROTOCOL_WRITES);
+	turn();
+	link_end(ours, REASON_DONE);
+	for (int i = 0; i < 5; i++)
+		turn();
+	assert_int_equal(seen.ending, 1);
+	assert_true(link_is_ending(reactor, "up"));
+	far_take(far);
+	assert_comes(far, "hello\n");
+	assert_gone();
+	assert_false(link_is_ending(reactor, "up"));
+	close(far);
+}
+
 static void
 a_file_is_read_on_from_where_the_link_has_ended(void **state)
 {
@@ -715,6 +741,7 @@ main(void)
 		WITH_REACTOR(one_that_is_forsaken_goes_on_until_all_stop),
 		WITH_REACTOR(the_loss_of_a_device_says_why),
 		WITH_REACTOR(what_is_owed_to_a_device_is_written),
+		WITH_REACTOR(a_device_is_ending_until_it_has_taken_all),
 		WITH_REACTOR(a_file_is_read_on_from_where_the_link_has_ended),
 		WITH_REACTOR(a_device_without_descriptors_is_a_failure),
 	};
