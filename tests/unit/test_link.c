@@ -45,7 +45,7 @@ static struct {
 	struct transport *transport;	/* NULL: lost */
 	unsigned made, ended, stopping, ending, lost;
 	enum reason reason;
-	char text[4096];
+	char text[512 * 1024];
 	size_t length;
 	const char *last_words;		/* said when it ends */
 	bool stays;			/* when it ends, until it is told otherwise */
@@ -700,6 +700,65 @@ a_file_is_read_on_from_where_the_link_has_ended(void **state)
 	assert_memory_equal(seen.text, "one\ntwo\n", 8);
 }
 
+static size_t
+whole_lines(void)
+{
+	const char *end = memrchr(seen.text, '\n', seen.length);
+
+	return end == NULL ? 0 : (size_t)(end - seen.text) + 1;
+}
+
+/* Whenever that is: what its protocol has not come to, and the begin of a line, are read again. */
+static void
+a_file_is_read_on_from_the_last_line_that_came_whole(void **state)
+{
+	static char text[480 * 1000 + 1];
+	enum { LENGTH = sizeof text - 1, LINE = 12 };
+
+	(void)state;
+	for (int i = 0; i < LENGTH / LINE; i++)
+		snprintf(text + (size_t)i * LINE, LINE + 1, "line %06d\n", i);
+	far_append("log", text);
+	for (int round = 0; round < 6; round++) {
+		told.up = 0;
+		seen.pauses = round % 2 == 0;
+		open_link(far_path("log"), PROTOCOL_READS);
+		pass_ms(100);
+		for (int i = 0; i < round / 2; i++)
+			turn();
+		link_end(ours, REASON_DONE);
+		assert_gone();
+		assert_int_equal(place.offset, whole_lines());
+		seen.length = whole_lines();
+	}
+	assert_in_range(seen.length, 1, LENGTH - 1);
+	told.up = 0;
+	seen.pauses = false;
+	open_link(far_path("log"), PROTOCOL_READS);
+	TURN_UNTIL(seen.length >= LENGTH);
+	assert_int_equal(seen.length, LENGTH);
+	assert_memory_equal(seen.text, text, LENGTH);
+}
+
+static void
+a_place_in_a_file_is_kept_while_something_else_is_open(void **state)
+{
+	const char *path;
+	int far = far_terminal(&path);
+
+	(void)state;
+	open_link(far_append("log", "one\n"), PROTOCOL_READS);
+	TURN_UNTIL(seen.length == 4);
+	link_end(ours, REASON_DONE);
+	assert_gone();
+	told.up = 0;
+	open_link(path, BOTH);
+	link_end(ours, REASON_DONE);
+	assert_gone();
+	assert_int_equal(place.offset, 4);
+	close(far);
+}
+
 static void
 a_device_without_descriptors_is_a_failure(void **state)
 {
@@ -743,6 +802,8 @@ main(void)
 		WITH_REACTOR(what_is_owed_to_a_device_is_written),
 		WITH_REACTOR(a_device_is_ending_until_it_has_taken_all),
 		WITH_REACTOR(a_file_is_read_on_from_where_the_link_has_ended),
+		WITH_REACTOR(a_file_is_read_on_from_the_last_line_that_came_whole),
+		WITH_REACTOR(a_place_in_a_file_is_kept_while_something_else_is_open),
 		WITH_REACTOR(a_device_without_descriptors_is_a_failure),
 	};
 
