@@ -43,6 +43,8 @@ struct connector {
 	struct factory *factory;
 	struct tally *tally;
 	struct reactor *reactor;	/* NULL: not open */
+	struct reactor *const *reactors;	/* all, on which predecessors may have been */
+	size_t reactor_count;
 	struct resolver *resolver;
 	char *name;			/* with the address that is tried */
 	size_t at;			/* of that */
@@ -287,6 +289,8 @@ connector_open(struct connector *connector, struct reactor *const *reactors, siz
 	backoff_init(&connector->backoff, (uint64_t)settings->reconnect_min_ms,
 		     (uint64_t)settings->reconnect_max_ms, seed);
 	connector->reactor = reactors[factory_home(connector->factory, reactor_count)];
+	connector->reactors = reactors;
+	connector->reactor_count = reactor_count;
 	connector->resolver = resolver;
 	/* A file is not read again because a key has changed. */
 	if (connector->predecessor != NULL) {
@@ -374,6 +378,7 @@ connector_protocol(const struct connector *connector)
 struct state_call {
 	const struct connector *connector;
 	struct connector_state *state;
+	unsigned counted;		/* the reactor whose counters are added */
 };
 
 static void
@@ -394,16 +399,26 @@ state_call(void *arg)
 		snprintf(state->text, sizeof state->text, "not connected, %s in %.1f s", address, pause_s);
 	else
 		snprintf(state->text, sizeof state->text, "dialling %s", address);
-	counters_add(&state->counters, tally_counters(connector->tally, reactor_index(connector->reactor)));
+}
+
+static void
+count_call(void *arg)
+{
+	const struct state_call *call = arg;
+
+	counters_add(&call->state->counters,
+		     tally_counters(call->connector->tally, call->counted));
 }
 
 void
 connector_look(const struct connector *connector, struct connector_state *state)
 {
-	struct state_call call = { connector, state };
+	struct state_call call = { .connector = connector, .state = state };
 
 	*state = (struct connector_state){ 0 };
 	reactor_call_wait(connector->reactor, state_call, &call);
+	for (; call.counted < connector->reactor_count; call.counted++)
+		reactor_call_wait(connector->reactors[call.counted], count_call, &call);
 }
 
 void

@@ -781,6 +781,47 @@ a_successor_counts_on(void **state)
 	assert_int_equal(look_at(successor).counters.accepted, 2);
 }
 
+/* A name that lives on that one of two reactors. */
+static const char *
+name_of_home(size_t home)
+{
+	static char name[] = "n0";
+	size_t found;
+
+	for (name[1] = '0';; name[1]++) {
+		struct factory *factory =
+			factory_new(&plain, name, &settings, NULL, NULL, release_nothing);
+
+		found = factory_home(factory, 2);
+		factory_unref(factory);
+		if (found == home)
+			return name;
+		assert_true(name[1] < '9');
+	}
+}
+
+/* As one has that is given another hub. */
+static void
+a_successor_on_another_reactor_counts_on(void **state)
+{
+	(void)state;
+	add_address("a");
+	far_open("a");
+	connector = connector_named(name_of_home(0), NULL);
+	connector_open(connector, reactors, 2, resolver);
+	assert_connects("a");
+	successor = connector_named(name_of_home(1), connector);
+	connector_close(connector);
+	connector_open(successor, reactors, 2, resolver);
+	reactor = reactors[1];
+	TURN_UNTIL(look_at(successor).connected);
+	assert_int_equal(look_at(successor).counters.accepted, 2);
+	assert_int_equal(look_at(successor).counters.open, 2);
+	reactor = reactors[0];
+	far_hang_up("a");
+	TURN_UNTIL(look_at(successor).counters.open == 1);
+}
+
 #define WITH_REACTOR(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int
@@ -808,6 +849,7 @@ main(void)
 		WITH_REACTOR(a_successor_waits_for_what_its_predecessor_ends_yet),
 		WITH_REACTOR(a_successor_reads_a_file_on),
 		WITH_REACTOR(a_successor_counts_on),
+		WITH_REACTOR(a_successor_on_another_reactor_counts_on),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
