@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "net/datagram_socket.h"
 #include "net/device.h"
 #include "net/factory.h"
 #include "net/link.h"
@@ -187,20 +186,6 @@ connector_ways(const struct connector *connector)
 	return connector->settings->protocol->ways(factory_settings(connector->factory));
 }
 
-/* A socket for datagrams to the first address that there can be one for; NULL with errno. */
-static struct device *
-datagrams_open(struct connector *connector, const struct sockaddr_any *found, size_t count)
-{
-	const struct connector_settings *settings = connector->settings;
-	int fd = -1;
-
-	errno = ENOENT;
-	for (size_t i = 0; fd < 0 && i < count; i++)
-		fd = datagram_socket_connect(&found[i], &settings->bind, settings->socket.bind_device,
-					     &settings->socket);
-	return fd < 0 ? NULL : device_of_datagrams(fd, connector_name(connector));
-}
-
 static void
 looked_up(void *arg, const char *error, struct sockaddr_any *found, size_t count)
 {
@@ -215,7 +200,10 @@ looked_up(void *arg, const char *error, struct sockaddr_any *found, size_t count
 	if (error != NULL) {
 		connector_fail(connector, error);
 	} else {
-		struct device *device = datagrams_open(connector, found, count);
+		const struct connector_settings *settings = connector->settings;
+		struct device *device =
+			device_of_datagrams(found, count, &settings->bind, &settings->socket,
+					    connector_name(connector));
 
 		connector_open_device(connector, device, strerror(errno));
 	}

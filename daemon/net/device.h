@@ -7,6 +7,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct sockaddr_any;
+struct socket_options;
+union peer_address;
+
 /* How far a file has been read: of the file of that identity, so many bytes. All zero: not yet. */
 struct file_place {
 	dev_t device;
@@ -26,11 +30,13 @@ struct device *device_open(const char *path, unsigned ways, int64_t baud, const 
 			   const char **why);
 
 /*
- * Makes a device of a connected datagram socket, which it takes over, also on failure: each line that is
- * written, with its end, is one datagram; what comes back is dropped. name is for the log and lives as long.
- * NULL with errno.
+ * Makes a device of a datagram socket that is connected to the first of the addresses that there can be
+ * one for, from the source, which may be of family 0 for any: each line that is written, with its end, is
+ * one datagram; what comes back is dropped. name is for the log and lives as long. NULL with errno.
  */
-struct device *device_of_datagrams(int fd, const char *name);
+struct device *device_of_datagrams(const struct sockaddr_any *addresses, size_t count,
+				   const union peer_address *source,
+				   const struct socket_options *options, const char *name);
 
 /* NULL is fine. What the system has not sent yet is dropped. */
 void device_close(struct device *device);

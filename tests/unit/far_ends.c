@@ -16,6 +16,10 @@
 
 #include <cmocka.h>
 
+#include "base/option.h"
+#include "net/address.h"
+#include "net/device.h"
+#include "net/socket_options.h"
 #include "turns.h"
 
 enum { PATHS_MOST = 16 };
@@ -128,6 +132,26 @@ far_terminal(const char **path)
 	assert_int_equal(ptsname_r(fd, paths[path_count], sizeof paths[0]), 0);
 	*path = paths[path_count++];
 	return fd;
+}
+
+struct device *
+far_datagrams(int *receiver)
+{
+	static const union peer_address any;
+	static const struct socket_options options = { .dscp = OPTION_AUTO };
+	struct sockaddr_any address = { .length = sizeof address.u.un }, back = address;
+	struct device *device;
+
+	address.u.un.sun_family = AF_UNIX;
+	strcpy(address.u.un.sun_path, far_path("datagrams"));
+	unlink(address.u.un.sun_path);
+	*receiver = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(*receiver, &address.u.sa, address.length), 0);
+	device = device_of_datagrams(&address, 1, &any, &options, "test");
+	assert_non_null(device);
+	assert_int_equal(getsockname(device_fd(device), &back.u.sa, &back.length), 0);
+	assert_int_equal(connect(*receiver, &back.u.sa, back.length), 0);
+	return device;
 }
 
 const char *

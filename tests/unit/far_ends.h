@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct device;
+
 /* Before each test: an empty folder. After it: it is gone, and so is every descriptor of the test. */
 int far_ends_setup(void **state);
 int far_ends_teardown(void **state);
@@ -23,6 +25,9 @@ void assert_file(const char *name, const char *text);
 
 /* Makes a terminal: returns its far end, non-blocking, and the path of the near one. */
 int far_terminal(const char **path);
+
+/* A device that sends datagrams to a non-blocking receiver, which answers to it. */
+struct device *far_datagrams(int *receiver);
 
 /* Reads all that there is now at a non-blocking descriptor; a string. */
 const char *far_take(int fd);

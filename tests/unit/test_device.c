@@ -22,8 +22,11 @@
 #include <cmocka.h>
 
 #include "base/log.h"
+#include "base/option.h"
 #include "far_ends.h"
+#include "net/address.h"
 #include "net/protocol.h"
+#include "net/socket_options.h"
 #include "turns.h"
 
 enum { BOTH = PROTOCOL_READS | PROTOCOL_WRITES, LINES = 200, NOBODY = 65534,
@@ -628,20 +631,6 @@ a_device_without_an_end_says_so(void **state)
 
 static int receiver;
 
-static struct device *
-datagrams(void)
-{
-	int fds[2];
-	struct device *device;
-
-	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
-	receiver = fds[1];
-	device = device_of_datagrams(fds[0], "test");
-	assert_non_null(device);
-	assert_true(device_is_polled(device));
-	return device;
-}
-
 /* Fails unless that is the next datagram; NULL: there is none. */
 static void
 assert_datagram(const char *text)
@@ -662,9 +651,10 @@ static void
 each_line_is_a_datagram(void **state)
 {
 	static const char text[] = "one\n\r\ntwo\r\nbegun";
-	struct device *device = datagrams();
+	struct device *device = far_datagrams(&receiver);
 
 	(void)state;
+	assert_true(device_is_polled(device));
 	assert_int_equal(device_write(device, (const uint8_t *)text, strlen(text), false),
 			 strlen(text) - 5);
 	assert_int_equal(device_write(device, (const uint8_t *)"begun", 5, false), 0);
@@ -681,7 +671,7 @@ each_line_is_a_datagram(void **state)
 static void
 more_lines_than_go_at_once_are_done_with_in_parts(void **state)
 {
-	struct device *device = datagrams();
+	struct device *device = far_datagrams(&receiver);
 	uint8_t lines[2 * LINES];
 	unsigned came = 0;
 
@@ -710,7 +700,7 @@ more_lines_than_go_at_once_are_done_with_in_parts(void **state)
 static void
 a_line_that_is_too_long_for_a_datagram_is_left_out(void **state)
 {
-	struct device *device = datagrams();
+	struct device *device = far_datagrams(&receiver);
 	int small = 4096;
 	uint8_t lines[32 * 1024 + 6];
 
@@ -730,7 +720,7 @@ a_line_that_is_too_long_for_a_datagram_is_left_out(void **state)
 static void
 what_is_answered_to_datagrams_is_dropped(void **state)
 {
-	struct device *device = datagrams();
+	struct device *device = far_datagrams(&receiver);
 	int waiting;
 
 	(void)state;
@@ -746,7 +736,7 @@ what_is_answered_to_datagrams_is_dropped(void **state)
 static void
 a_receiver_that_has_gone_is_a_loss(void **state)
 {
-	struct device *device = datagrams();
+	struct device *device = far_datagrams(&receiver);
 
 	(void)state;
 	close(receiver);
@@ -758,21 +748,48 @@ a_receiver_that_has_gone_is_a_loss(void **state)
 static void
 a_port_that_refuses_is_told_by_reading(void **state)
 {
-	struct sockaddr_in name = { .sin_family = AF_INET,
-				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t length = sizeof name;
+	static const union peer_address any;
+	static const struct socket_options options = { .dscp = OPTION_AUTO };
+	struct sockaddr_any address = { .length = sizeof address.u.in };
 	int far = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	int near = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct device *device;
 
 	(void)state;
-	assert_int_equal(bind(far, (struct sockaddr *)&name, length), 0);
-	assert_int_equal(getsockname(far, (struct sockaddr *)&name, &length), 0);
-	assert_int_equal(connect(near, (struct sockaddr *)&name, length), 0);
+	address.u.in.sin_family = AF_INET;
+	address.u.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_int_equal(bind(far, &address.u.sa, address.length), 0);
+	assert_int_equal(getsockname(far, &address.u.sa, &address.length), 0);
+	device = device_of_datagrams(&address, 1, &any, &options, "test");
+	assert_non_null(device);
 	close(far);
-	device = device_of_datagrams(near, "test");
 	write_text(device, "lost\n");
 	assert_read_fails(device, ECONNREFUSED);
+	device_close(device);
+}
+
+static void
+the_first_address_is_taken_that_can_be_sent_to(void **state)
+{
+	static const struct socket_options options = { .dscp = OPTION_AUTO };
+	union peer_address source = { .in6 = { .sin6_family = AF_INET6,
+					       .sin6_addr = IN6ADDR_LOOPBACK_INIT } };
+	struct sockaddr_any addresses[3] = { { .length = sizeof addresses[0].u.in },
+					     { .length = sizeof addresses[0].u.in6 } };
+	struct sockaddr_any found = { .length = sizeof found.u };
+	struct device *device;
+
+	(void)state;
+	addresses[0].u.in = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(9),
+						  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	addresses[1].u.in6 = source.in6;
+	addresses[1].u.in6.sin6_port = htons(9);
+	addresses[2] = addresses[1];
+	addresses[2].u.in6.sin6_port = htons(10);
+	assert_null(device_of_datagrams(addresses, 1, &source, &options, "test"));
+	device = device_of_datagrams(addresses, 3, &source, &options, "test");
+	assert_non_null(device);
+	assert_int_equal(getpeername(device_fd(device), &found.u.sa, &found.length), 0);
+	assert_int_equal(found.u.in6.sin6_port, htons(9));
 	device_close(device);
 }
 
@@ -816,6 +833,7 @@ main(void)
 		WITH_FAR_ENDS(what_is_answered_to_datagrams_is_dropped),
 		WITH_FAR_ENDS(a_receiver_that_has_gone_is_a_loss),
 		WITH_FAR_ENDS(a_port_that_refuses_is_told_by_reading),
+		WITH_FAR_ENDS(the_first_address_is_taken_that_can_be_sent_to),
 	};
 
 	/* SIGPIPE is as it is in the daemon. */

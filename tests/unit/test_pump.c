@@ -427,28 +427,26 @@ a_file_may_be_cut_anywhere(void **state)
 static void
 lines_are_datagrams_however_they_come(void **state)
 {
-	int fds[2];
+	int far;
 	char got[64];
 
 	(void)state;
 	for (int cut = 1; cut < MESSAGE_LENGTH; cut++) {
-		assert_int_equal(
-			socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
-		begin_with(device_of_datagrams(fds[0], "test"));
+		begin_with(far_datagrams(&far));
 		put_bytes(stream, message, (size_t)cut);
 		turn();
 		turn();
 		put(stream, message + cut);
 		shutdown(stream, SHUT_WR);
 		assert_stream_ends();
-		assert_int_equal(read(fds[1], got, sizeof got), 4);
+		assert_int_equal(read(far, got, sizeof got), 4);
 		assert_memory_equal(got, "one\n", 4);
-		assert_int_equal(read(fds[1], got, sizeof got), 10);
+		assert_int_equal(read(far, got, sizeof got), 10);
 		assert_memory_equal(got, "two three\n", 10);
-		assert_int_equal(read(fds[1], got, sizeof got), 5);
+		assert_int_equal(read(far, got, sizeof got), 5);
 		assert_memory_equal(got, "four\n", 5);
-		assert_int_equal(read(fds[1], got, sizeof got), -1);
-		close(fds[1]);
+		assert_int_equal(read(far, got, sizeof got), -1);
+		close(far);
 		end();
 	}
 }
@@ -456,20 +454,19 @@ lines_are_datagrams_however_they_come(void **state)
 static void
 a_line_without_an_end_is_sent_when_the_stream_ends(void **state)
 {
-	int fds[2];
+	int far;
 	char got[64];
 
 	(void)state;
-	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
-	begin_with(device_of_datagrams(fds[0], "test"));
+	begin_with(far_datagrams(&far));
 	put(stream, "begun");
 	for (int i = 0; i < 5; i++)
 		turn();
-	assert_int_equal(read(fds[1], got, sizeof got), -1);
+	assert_int_equal(read(far, got, sizeof got), -1);
 	shutdown(stream, SHUT_WR);
 	assert_stream_ends();
-	assert_int_equal(read(fds[1], got, sizeof got), 5);
-	close(fds[1]);
+	assert_int_equal(read(far, got, sizeof got), 5);
+	close(far);
 	end();
 }
 
@@ -478,20 +475,19 @@ a_line_that_is_longer_than_any_does_no_harm(void **state)
 {
 	static const char begun[1000] = "";	/* zeros are no line ends */
 	static char got[200 * 1024];
-	int fds[2];
+	int far;
 	ssize_t length;
 
 	(void)state;
-	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
-	begin_with(device_of_datagrams(fds[0], "test"));
+	begin_with(far_datagrams(&far));
 	for (int sent = 0; sent < 300; turn())
 		sent += write(stream, begun, sizeof begun) == sizeof begun;
 	put(stream, "\nshort\n");
 	do
-		TURN_UNTIL((length = read(fds[1], got, sizeof got)) > 0);
+		TURN_UNTIL((length = read(far, got, sizeof got)) > 0);
 	while (length != 6);			/* before it, the tail of the long one */
 	assert_memory_equal(got, "short\n", 6);
-	close(fds[1]);
+	close(far);
 	end();
 }
 
@@ -499,22 +495,21 @@ a_line_that_is_longer_than_any_does_no_harm(void **state)
 static void
 datagrams_that_are_not_taken_are_tried_again_soon(void **state)
 {
-	int fds[2];
+	int far;
 	char byte;
 
 	(void)state;
-	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
-	begin_with(device_of_datagrams(fds[0], "test"));
+	begin_with(far_datagrams(&far));
 	lines_cut.left = 1;
 	put(stream, "one\ntwo\n");
-	assert_comes(fds[1], "one\n");
+	assert_comes(far, "one\n");
 	assert_int_equal(lines_cut.refused, 1);
 	for (int i = 0; i < 5; i++)
 		turn();			/* the socket is writable, which says nothing */
-	assert_int_equal(read(fds[1], &byte, 1), -1);
+	assert_int_equal(read(far, &byte, 1), -1);
 	pass_ms(100);
-	assert_comes(fds[1], "two\n");
-	close(fds[1]);
+	assert_comes(far, "two\n");
+	close(far);
 	end();
 }
 
