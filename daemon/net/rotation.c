@@ -15,10 +15,10 @@ rotation_is_last(const struct rotation *rotation)
 	return rotation->failed + 1 >= rotation->count;
 }
 
-/* A wait, after which none has failed yet. */
-static uint64_t
-rotation_wait(struct rotation *rotation)
+uint64_t
+rotation_begin(struct rotation *rotation)
 {
+	rotation->at = 0;
 	rotation->failed = 0;
 	return backoff_next(&rotation->backoff);
 }
@@ -26,11 +26,9 @@ rotation_wait(struct rotation *rotation)
 uint64_t
 rotation_fail(struct rotation *rotation)
 {
-	bool last = rotation_is_last(rotation);
-
+	if (rotation_is_last(rotation))
+		return rotation_begin(rotation);
 	rotation->at = (rotation->at + 1) % rotation->count;
-	if (last)
-		return rotation_wait(rotation);
 	rotation->failed++;
 	return 0;
 }
@@ -40,11 +38,4 @@ rotation_forgive(struct rotation *rotation)
 {
 	rotation->failed = 0;
 	backoff_reset(&rotation->backoff);
-}
-
-uint64_t
-rotation_begin(struct rotation *rotation)
-{
-	rotation->at = 0;
-	return rotation_wait(rotation);
 }

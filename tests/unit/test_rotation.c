@@ -55,6 +55,22 @@ after_one_that_did_well_all_are_tried_again(void **state)
 	assert_in_range(rotation_fail(&rotation), 1000, 1500);
 }
 
+/* Whichever it was that had done well. */
+static void
+after_a_wait_the_first_is_next(void **state)
+{
+	struct rotation rotation = rotation_of(3);
+
+	(void)state;
+	rotation_fail(&rotation);
+	rotation_forgive(&rotation);
+	rotation_fail(&rotation);
+	rotation_fail(&rotation);
+	assert_int_equal(rotation.at, 0);
+	assert_in_range(rotation_fail(&rotation), 1000, 1500);
+	assert_int_equal(rotation.at, 0);
+}
+
 static void
 a_new_beginning_is_with_the_first_after_a_wait(void **state)
 {
@@ -76,6 +92,7 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_are_tried_in_their_order_before_a_wait),
 		cmocka_unit_test(after_one_that_did_well_all_are_tried_again),
+		cmocka_unit_test(after_a_wait_the_first_is_next),
 		cmocka_unit_test(a_new_beginning_is_with_the_first_after_a_wait),
 	};
 
