@@ -7,14 +7,13 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "net/backoff.h"
-#include "net/datagram_socket.h"
 #include "net/device.h"
 #include "net/factory.h"
 #include "net/link.h"
 #include "net/protocol.h"
 #include "net/reactor.h"
 #include "net/resolver.h"
+#include "net/rotation.h"
 #include "net/tally.h"
 
 enum {
@@ -43,14 +42,14 @@ struct connector {
 	struct factory *factory;
 	struct tally *tally;
 	struct reactor *reactor;	/* NULL: not open */
+	struct reactor *const *reactors;	/* all, on which predecessors may have been */
+	size_t reactor_count;
 	struct resolver *resolver;
 	char *name;			/* with the address that is tried */
-	size_t at;			/* of that */
-	size_t tried;			/* how many have been since the last pause */
+	struct rotation rotation;	/* of the addresses */
 	struct lookup *lookup;
 	struct link *link;
 	struct deadline again;
-	struct backoff backoff;
 	struct file_place place;	/* in the file that was read last */
 	const struct connector *predecessor;	/* until it is open */
 	uint64_t up_ms;			/* since when it is connected; 0: it is not */
@@ -84,38 +83,22 @@ connector_new(const struct connector_settings *settings, struct factory *factory
 static const struct address *
 current_address(const struct connector *connector)
 {
-	return &connector->settings->connect.items[connector->at];
+	return &connector->settings->connect.items[connector->rotation.at];
 }
 
+/* Tells what has become of an address, and dials the one whose turn it is after the wait. */
 static void
-connector_pause(struct connector *connector, uint64_t wait_ms)
+connector_go_on(struct connector *connector, const struct address *address, enum log_level level,
+		const char *what, uint64_t wait_ms)
 {
-	connector->tried = 0;
+	if (wait_ms != 0)
+		log_line(level, "%s %s: %s; again in %.1f s", connector_name(connector),
+			 address->text, what, (double)wait_ms / 1000);
+	else
+		log_line(level, "%s %s: %s; next %s", connector_name(connector), address->text,
+			 what, current_address(connector)->text);
+	/* In a later turn in any case: an address may fail as soon as it is dialled. */
 	connector->again_ms = reactor_now_ms() + wait_ms;
-	reactor_set_deadline(connector->reactor, &connector->again, connector->again_ms);
-}
-
-/* The address has failed, or what was there: tells it, and tries the next or waits. */
-static void
-connector_advance(struct connector *connector, enum log_level level, const char *what)
-{
-	const struct address *address = current_address(connector);
-	uint64_t wait_ms = 0;
-
-	connector->at = (connector->at + 1) % connector->settings->connect.count;
-	connector->tried++;
-	if (connector->tried >= connector->settings->connect.count)
-		wait_ms = backoff_next(&connector->backoff);
-	if (wait_ms != 0) {
-		log_line(level, "%s %s: %s; again in %.1f s", connector_name(connector), address->text,
-			 what, (double)wait_ms / 1000);
-		connector_pause(connector, wait_ms);
-		return;
-	}
-	log_line(level, "%s %s: %s; next %s", connector_name(connector), address->text, what,
-		 current_address(connector)->text);
-	/* In a later turn: an address may fail as soon as it is dialled. */
-	connector->again_ms = reactor_now_ms();
 	reactor_set_deadline(connector->reactor, &connector->again, connector->again_ms);
 }
 
@@ -123,11 +106,12 @@ static void
 connector_fail(struct connector *connector, const char *why)
 {
 	enum log_level level = connector->has_failed ? LEVEL_INFO : LEVEL_WARNING;
+	const struct address *address = current_address(connector);
 
 	/* Each address is told once, and then only for who wants to know. */
-	if (connector->tried + 1 >= connector->settings->connect.count)
+	if (rotation_is_last(&connector->rotation))
 		connector->has_failed = true;
-	connector_advance(connector, level, why);
+	connector_go_on(connector, address, level, why, rotation_fail(&connector->rotation));
 }
 
 static void
@@ -150,26 +134,21 @@ static void
 link_lost(void *arg, enum reason reason, const char *why)
 {
 	struct connector *connector = arg;
+	struct rotation *rotation = &connector->rotation;
+	const struct address *address = current_address(connector);
 	uint64_t lasted_ms = reactor_now_ms() - connector->up_ms, wait_ms;
 	char what[120];
 
 	connector->up_ms = 0;
 	connector->ending_until_ms = reactor_now_ms() + ENDING_MS;
-	snprintf(what, sizeof what, "lost: %s, after %.1f s", why != NULL ? why : reason_word(reason),
-		 (double)lasted_ms / 1000);
-	if (lasted_ms >= LASTING_MS) {
-		backoff_reset(&connector->backoff);
-		connector->tried = 0;
-	}
-	if (lasted_ms < LASTING_MS || reason == REASON_SILENCE_TIMEOUT) {
-		connector_advance(connector, LEVEL_WARNING, what);
-		return;
-	}
-	wait_ms = backoff_next(&connector->backoff);
-	log_warning("%s %s: %s; again in %.1f s", connector_name(connector),
-		    current_address(connector)->text, what, (double)wait_ms / 1000);
-	connector->at = 0;
-	connector_pause(connector, wait_ms);
+	snprintf(what, sizeof what, "lost: %s, after %.1f s",
+		 why != NULL ? why : reason_word(reason), (double)lasted_ms / 1000);
+	if (lasted_ms >= LASTING_MS)
+		rotation_forgive(rotation);
+	wait_ms = lasted_ms < LASTING_MS || reason == REASON_SILENCE_TIMEOUT
+			  ? rotation_fail(rotation)
+			  : rotation_begin(rotation);
+	connector_go_on(connector, address, LEVEL_WARNING, what, wait_ms);
 }
 
 static struct link_plan
@@ -207,20 +186,6 @@ connector_ways(const struct connector *connector)
 	return connector->settings->protocol->ways(factory_settings(connector->factory));
 }
 
-/* A socket for datagrams to the first address that there can be one for; NULL with errno. */
-static struct device *
-datagrams_open(struct connector *connector, const struct sockaddr_any *found, size_t count)
-{
-	const struct connector_settings *settings = connector->settings;
-	int fd = -1;
-
-	errno = ENOENT;
-	for (size_t i = 0; fd < 0 && i < count; i++)
-		fd = datagram_socket_connect(&found[i], &settings->bind, settings->socket.bind_device,
-					     &settings->socket);
-	return fd < 0 ? NULL : device_of_datagrams(fd, connector_name(connector));
-}
-
 static void
 looked_up(void *arg, const char *error, struct sockaddr_any *found, size_t count)
 {
@@ -235,7 +200,10 @@ looked_up(void *arg, const char *error, struct sockaddr_any *found, size_t count
 	if (error != NULL) {
 		connector_fail(connector, error);
 	} else {
-		struct device *device = datagrams_open(connector, found, count);
+		const struct connector_settings *settings = connector->settings;
+		struct device *device =
+			device_of_datagrams(found, count, &settings->bind, &settings->socket,
+					    connector_name(connector));
 
 		connector_open_device(connector, device, strerror(errno));
 	}
@@ -284,9 +252,12 @@ connector_open(struct connector *connector, struct reactor *const *reactors, siz
 	uint64_t seed;
 
 	arc4random_buf(&seed, sizeof seed);
-	backoff_init(&connector->backoff, (uint64_t)settings->reconnect_min_ms,
-		     (uint64_t)settings->reconnect_max_ms, seed);
+	rotation_init(&connector->rotation, settings->connect.count,
+		      (uint64_t)settings->reconnect_min_ms, (uint64_t)settings->reconnect_max_ms,
+		      seed);
 	connector->reactor = reactors[factory_home(connector->factory, reactor_count)];
+	connector->reactors = reactors;
+	connector->reactor_count = reactor_count;
 	connector->resolver = resolver;
 	/* A file is not read again because a key has changed. */
 	if (connector->predecessor != NULL) {
@@ -374,6 +345,7 @@ connector_protocol(const struct connector *connector)
 struct state_call {
 	const struct connector *connector;
 	struct connector_state *state;
+	unsigned counted;		/* the reactor whose counters are added */
 };
 
 static void
@@ -394,16 +366,26 @@ state_call(void *arg)
 		snprintf(state->text, sizeof state->text, "not connected, %s in %.1f s", address, pause_s);
 	else
 		snprintf(state->text, sizeof state->text, "dialling %s", address);
-	counters_add(&state->counters, tally_counters(connector->tally, reactor_index(connector->reactor)));
+}
+
+static void
+count_call(void *arg)
+{
+	const struct state_call *call = arg;
+
+	counters_add(&call->state->counters,
+		     tally_counters(call->connector->tally, call->counted));
 }
 
 void
 connector_look(const struct connector *connector, struct connector_state *state)
 {
-	struct state_call call = { connector, state };
+	struct state_call call = { .connector = connector, .state = state };
 
 	*state = (struct connector_state){ 0 };
 	reactor_call_wait(connector->reactor, state_call, &call);
+	for (; call.counted < connector->reactor_count; call.counted++)
+		reactor_call_wait(connector->reactors[call.counted], count_call, &call);
 }
 
 void

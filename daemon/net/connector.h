@@ -48,7 +48,10 @@ struct connector;
 struct connector *connector_new(const struct connector_settings *settings, struct factory *factory,
 				const struct connector *predecessor, unsigned reactor_count);
 
-/* Begins to dial, on the reactor where what its protocol shares lives. */
+/*
+ * Begins to dial, on that one of the reactors where what its protocol shares lives. They, and the resolver,
+ * live on.
+ */
 void connector_open(struct connector *connector, struct reactor *const *reactors, size_t reactor_count,
 		    struct resolver *resolver);
 

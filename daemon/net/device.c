@@ -83,6 +83,9 @@ stream_write(struct device *device, const uint8_t *bytes, size_t length, bool la
 	(void)last;
 	if (written < 0 && errno == EINTR)
 		errno = EAGAIN;
+	/* One that may only be read. */
+	if (written < 0 && errno == EBADF)
+		errno = EACCES;
 	return written;
 }
 
@@ -97,6 +100,7 @@ terminal_set(int fd, int64_t baud)
 	if (tcgetattr(fd, &settings) < 0)
 		return -1;
 	cfmakeraw(&settings);
+	settings.c_iflag = 0;		/* it leaves IXOFF and IUCLC */
 	settings.c_cflag &= ~(tcflag_t)(CSTOPB | CRTSCTS);
 	settings.c_cflag |= CLOCAL | CREAD;
 	settings.c_cc[VMIN] = 1;
@@ -106,17 +110,18 @@ terminal_set(int fd, int64_t baud)
 	return tcsetattr(fd, TCSANOW, &settings);
 }
 
-/* Whether the system tells when it is ready. */
-static bool
-can_be_polled(int fd)
+/* Whether the system tells when it is ready. 0, or -1 with errno when that cannot be known. */
+static int
+find_polled(int fd, bool *polled)
 {
 	struct epoll_event event = { .events = EPOLLIN };
 	int set = epoll_create1(EPOLL_CLOEXEC);
-	bool can = set >= 0 && (epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) == 0 || errno != EPERM);
 
-	if (set >= 0)
-		close(set);
-	return can;
+	if (set < 0)
+		return -1;
+	*polled = epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) == 0 || errno != EPERM;
+	close(set);
+	return 0;
 }
 
 /* With what flags a kind of file is opened; -1: not at all, and *why says it. */
@@ -135,16 +140,16 @@ flags_for(mode_t mode, unsigned ways, const char **why)
 		return both ? -1 : ways == PROTOCOL_READS ? O_RDWR : O_WRONLY;
 	}
 	*why = "is neither a character device nor a FIFO nor a regular file";
-	if (!S_ISCHR(mode))
-		return -1;
-	return both ? O_RDWR : ways == PROTOCOL_READS ? O_RDONLY : O_RDWR;
+	/* One that is read may have to be greeted, and one that is written says so when it has gone. */
+	return S_ISCHR(mode) ? O_RDWR : -1;
 }
 
 /* The descriptor, or -1 and *why. */
 static int
 path_open(const char *path, unsigned ways, const char **why)
 {
-	struct stat status;
+	static const int always = O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+	struct stat status = { 0 };
 	int flags = O_WRONLY | O_APPEND | O_CREAT, fd;
 
 	if (stat(path, &status) == 0)
@@ -155,27 +160,33 @@ path_open(const char *path, unsigned ways, const char **why)
 	}
 	if (flags == -1)
 		return -1;
-	fd = open(path, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, FILE_MODE);
-	/* A device that cannot be read does not say when it has gone. */
-	if (fd < 0 && errno == EACCES && ways == PROTOCOL_WRITES)
-		fd = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	fd = open(path, flags | always, FILE_MODE);
+	if (fd < 0 && (errno == EACCES || errno == EPERM) && S_ISCHR(status.st_mode))
+		switch (ways) {
+		case PROTOCOL_READS:
+			fd = open(path, O_RDONLY | always);
+			break;
+		case PROTOCOL_WRITES:
+			fd = open(path, O_WRONLY | always);
+			break;
+		}
 	if (fd < 0)
-		*why = errno == ENXIO ? "nobody reads it" : strerror(errno);
+		*why = errno == ENXIO && S_ISFIFO(status.st_mode) ? "nobody reads it" : strerror(errno);
 	return fd;
 }
 
-/* Makes sure that it is read from where reading has come to, if it is the same file. */
+/* Finds out what it is; a file is read from where reading has come to, if it is the same. */
 static int
-device_set_place(struct device *device, const struct file_place *place)
+device_identify(struct device *device, const struct file_place *place)
 {
 	struct stat status;
 
-	if (fstat(device->fd, &status) < 0)
+	if (fstat(device->fd, &status) < 0 || find_polled(device->fd, &device->polled) < 0)
 		return -1;
+	device->deaf = device->ways == PROTOCOL_READS && !S_ISCHR(status.st_mode);
 	if (!S_ISREG(status.st_mode))
 		return 0;
 	device->kind = &device_file;
-	device->polled = false;
 	device->place = (struct file_place){ .device = status.st_dev, .inode = status.st_ino };
 	if (place->device == status.st_dev && place->inode == status.st_ino
 	    && place->offset <= (uint64_t)status.st_size)
@@ -201,8 +212,7 @@ device_open(const char *path, unsigned ways, int64_t baud, const struct file_pla
 		return NULL;
 	}
 	device->terminal = isatty(device->fd);
-	device->polled = can_be_polled(device->fd);
-	if (device_set_place(device, place) < 0 || (device->terminal && terminal_set(device->fd, baud) < 0)) {
+	if (device_identify(device, place) < 0 || (device->terminal && terminal_set(device->fd, baud) < 0)) {
 		*why = strerror(errno);
 		device_close(device);
 		return NULL;
@@ -262,7 +272,7 @@ device_read(struct device *device, uint8_t *bytes, size_t size)
 ssize_t
 device_write(struct device *device, const uint8_t *bytes, size_t length, bool last)
 {
-	return device->kind->write(device, bytes, length, last);
+	return device->deaf ? (ssize_t)length : device->kind->write(device, bytes, length, last);
 }
 
 bool

@@ -7,6 +7,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct sockaddr_any;
+struct socket_options;
+union peer_address;
+
 /* How far a file has been read: of the file of that identity, so many bytes. All zero: not yet. */
 struct file_place {
 	dev_t device;
@@ -26,11 +30,13 @@ struct device *device_open(const char *path, unsigned ways, int64_t baud, const 
 			   const char **why);
 
 /*
- * Makes a device of a connected datagram socket, which it takes over, also on failure: each line that is
- * written, with its end, is one datagram; what comes back is dropped. name is for the log and lives as long.
- * NULL with errno.
+ * Makes a device of a datagram socket that is connected to the first of the addresses that there can be
+ * one for, from the source, which may be of family 0 for any: each line that is written, with its end, is
+ * one datagram; what comes back is dropped. name is for the log and lives as long. NULL with errno.
  */
-struct device *device_of_datagrams(int fd, const char *name);
+struct device *device_of_datagrams(const struct sockaddr_any *addresses, size_t count,
+				   const union peer_address *source,
+				   const struct socket_options *options, const char *name);
 
 /* NULL is fine. What the system has not sent yet is dropped. */
 void device_close(struct device *device);
@@ -55,7 +61,7 @@ ssize_t device_read(struct device *device, uint8_t *bytes, size_t size);
 /*
  * Writes: returns how many of the bytes are done with, 0 when that is none; last: there will be no
  * more. -1 with errno: EAGAIN when it can be written to later, ENOBUFS when nobody will say so; else it
- * has gone.
+ * has gone. What would go to a file or FIFO that is only read, as a greeting, is dropped.
  */
 ssize_t device_write(struct device *device, const uint8_t *bytes, size_t length, bool last);
 

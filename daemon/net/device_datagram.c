@@ -6,8 +6,10 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "net/datagram_socket.h"
 #include "net/device_private.h"
 #include "net/protocol.h"
+#include "net/socket_options.h"
 
 enum { BATCH = 64 };
 
@@ -73,10 +75,19 @@ datagrams_write(struct device *device, const uint8_t *bytes, size_t length, bool
 static const struct device_kind device_datagrams = { datagrams_read, datagrams_write };
 
 struct device *
-device_of_datagrams(int fd, const char *name)
+device_of_datagrams(const struct sockaddr_any *addresses, size_t count,
+		    const union peer_address *source, const struct socket_options *options,
+		    const char *name)
 {
-	struct device *device = calloc(1, sizeof *device);
+	struct device *device;
+	int fd = -1;
 
+	errno = ENOENT;
+	for (size_t i = 0; fd < 0 && i < count; i++)
+		fd = datagram_socket_connect(&addresses[i], source, options->bind_device, options);
+	if (fd < 0)
+		return NULL;
+	device = calloc(1, sizeof *device);
 	if (device == NULL) {
 		close(fd);
 		errno = ENOMEM;

@@ -39,22 +39,38 @@ file_replace(struct device *device, int flags)
 	return 0;
 }
 
-/* The rest of a file is read before its successor, which is why that is looked for at the end only. */
+/* Reads on; one that was cut short is read from its beginning. */
 static ssize_t
-file_read(struct device *device, uint8_t *bytes, size_t size)
+file_take(struct device *device, uint8_t *bytes, size_t size)
 {
 	ssize_t length = pread(device->fd, bytes, size, (off_t)device->place.offset);
 	struct stat status;
 
+	if (length == 0 && fstat(device->fd, &status) == 0
+	    && (uint64_t)status.st_size < device->place.offset) {
+		device->place.offset = 0;
+		length = pread(device->fd, bytes, size, 0);
+	}
 	if (length > 0)
 		device->place.offset += (uint64_t)length;
-	if (length != 0)
-		return length < 0 && errno == EINTR ? 0 : length;
-	if (fstat(device->fd, &status) == 0 && (uint64_t)status.st_size < device->place.offset)
-		device->place.offset = 0;
-	else if (!is_replaced(device, false) || file_replace(device, O_RDONLY) < 0)
-		return 0;
-	return file_read(device, bytes, size);
+	return length < 0 && errno == EINTR ? 0 : length;
+}
+
+/*
+ * All of a file is read before its successor: that is looked for at the end only, and then what was
+ * written before it had one comes first.
+ */
+static ssize_t
+file_read(struct device *device, uint8_t *bytes, size_t size)
+{
+	ssize_t length = file_take(device, bytes, size);
+
+	if (length != 0 || !is_replaced(device, false))
+		return length;
+	length = file_take(device, bytes, size);
+	if (length != 0 || file_replace(device, O_RDONLY) < 0)
+		return length;
+	return file_take(device, bytes, size);
 }
 
 /* One that was moved away to be kept is left in peace. */

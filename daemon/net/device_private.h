@@ -15,6 +15,7 @@ struct device {
 	int fd;
 	unsigned ways;			/* enum protocol_ways */
 	bool polled, terminal;
+	bool deaf;			/* what is written is dropped */
 	bool told;			/* of a datagram that was too long */
 	char *path;			/* NULL: none */
 	const char *name;		/* of datagrams, for the log */

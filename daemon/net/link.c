@@ -27,6 +27,7 @@ struct link {
 	struct pump *pump;		/* NULL: it is a stream socket itself */
 	struct deadline silence;
 	uint64_t line_ms;		/* when the last line came, or its time began */
+	size_t begun;			/* bytes that have come since then */
 	enum reason reason;		/* of its ending */
 	bool ending;
 	char name[];
@@ -56,17 +57,41 @@ link_all_gone(struct endpoint *endpoint)
 	link_free((struct link *)endpoint);
 }
 
-/* From here on it is nobody's: whether it was somebody's. */
+/* Reads no more; a file is to be read on from behind the last line that has come whole. */
+static void
+link_halt(struct link *link)
+{
+	struct file_place place = pump_halt(link->pump);
+	uint64_t again = link->begun;
+
+	if (place.inode == 0)
+		return;			/* it is none */
+	if (link->transport != NULL) {
+		transport_pause(link->transport);
+		again += transport_unread(link->transport);
+	}
+	place.offset -= again < place.offset ? again : place.offset;
+	*link->plan.place = place;
+}
+
+/* From here on it is nobody's. */
+static void
+link_disown(struct link *link)
+{
+	*link->owner = NULL;
+	link->owner = NULL;
+	reactor_unset_deadline(link->endpoint.reactor, &link->silence);
+}
+
+/* The same, and it reads no more: whether it was somebody's. */
 static bool
 link_leave_owner(struct link *link)
 {
 	if (link->owner == NULL)
 		return false;
-	*link->owner = NULL;
-	link->owner = NULL;
+	link_disown(link);
 	if (link->pump != NULL)
-		*link->plan.place = pump_halt(link->pump);
-	reactor_unset_deadline(link->endpoint.reactor, &link->silence);
+		link_halt(link);
 	return true;
 }
 
@@ -134,9 +159,11 @@ static void
 link_data_received(struct transport *transport, const uint8_t *bytes, size_t length)
 {
 	struct link *link = link_of(transport);
+	const uint8_t *end = memrchr(bytes, '\n', length);
 
-	if (link->plan.settings->silence_timeout_ms != 0 && memchr(bytes, '\n', length) != NULL)
+	if (end != NULL)
 		link->line_ms = reactor_now_ms();
+	link->begun = end != NULL ? (size_t)(bytes + length - end - 1) : link->begun + length;
 	link->inner->data_received(transport, bytes, length);
 }
 
@@ -327,14 +354,22 @@ link_end(struct link *link, enum reason reason)
 		link_begin_end(link, reason);
 }
 
+/* What a pump has got is on its way to its device, and no peer's end is waited for after that. */
+static bool
+link_owes(const struct link *link)
+{
+	return link->transport != NULL
+	       && (link->pump != NULL || !transport_is_losing(link->transport));
+}
+
 bool
 link_is_ending(struct reactor *reactor, const char *connector_name)
 {
 	for (const struct endpoint *at = *reactor_endpoints(reactor); at != NULL; at = at->next) {
 		const struct link *link = (const struct link *)at;
 
-		if (at->dialled && strcmp(factory_name(at->factory), connector_name) == 0 && link->ending
-		    && link->transport != NULL && !transport_is_losing(link->transport))
+		if (at->dialled && strcmp(factory_name(at->factory), connector_name) == 0
+		    && link->ending && link_owes(link))
 			return true;
 	}
 	return false;
@@ -345,6 +380,9 @@ link_forsake(struct link *link)
 {
 	if (link == NULL)
 		return;
-	link_leave_owner(link);
+	/* What has come is handed on, to where the daemon has come when it stops. */
+	link_disown(link);
+	if (link->pump != NULL)
+		pump_halt(link->pump);
 	link_undial(link);
 }

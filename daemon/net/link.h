@@ -31,7 +31,8 @@ struct link_plan {
 	struct reactor *reactor;
 	const char *name;				/* for the log: "up tcp://127.0.0.1:7007"; copied */
 	enum address_kind kind;
-	struct file_place *place;			/* set when a link to a file is nobody's any more */
+	/* how far a file was read, set when a link to one is nobody's any more */
+	struct file_place *place;
 	void (*up)(void *arg);
 	/* It cannot be had, for this reason; the link is gone. */
 	void (*failed)(void *arg, const char *why);

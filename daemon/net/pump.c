@@ -34,6 +34,7 @@ struct pump {
 	bool halted;			/* nothing is read from the device */
 	bool ended;			/* nothing comes from the stream any more */
 	bool blocked;			/* the device takes nothing now */
+	bool tells;			/* and the system says when it does */
 	int error;			/* why it has gone; 0: it has not */
 };
 
@@ -93,10 +94,12 @@ wait_for(struct pump *pump, struct event *event, short *waits, int fd, short wan
 	*waits = 0;
 	if (wanted == 0)
 		return;
-	if (reactor_watch(pump->reactor, event, fd, (short)(wanted | EV_PERSIST), fn, pump) < 0)
-		pump_fail(pump, ENOMEM);
-	else
+	if (reactor_watch(pump->reactor, event, fd, (short)(wanted | EV_PERSIST), fn, pump) == 0) {
 		*waits = wanted;
+		return;
+	}
+	held_clear(&pump->in);		/* nobody would say when it can be handed on */
+	pump_fail(pump, ENOMEM);
 }
 
 static void
@@ -109,7 +112,7 @@ pump_update(struct pump *pump)
 		device = (short)((held_length(&pump->in) == 0 && !pump->halted && device_tells(pump->device)
 					  ? EV_READ
 					  : 0)
-				 | (pump->blocked ? EV_WRITE : 0));
+				 | (pump->blocked && pump->tells ? EV_WRITE : 0));
 	wait_for(pump, &pump->device_event, &pump->device_waits, device_fd(pump->device), device,
 		 pump_device_ready);
 	if (pump->stream >= 0)
@@ -148,7 +151,8 @@ pump_write(struct pump *pump)
 		}
 		if (done < 0) {
 			pump->blocked = true;
-			if (errno == ENOBUFS || !device_is_polled(pump->device))
+			pump->tells = errno == EAGAIN && device_is_polled(pump->device);
+			if (!pump->tells)
 				pump_look_again(pump, SOON_MS);
 			return;
 		}
@@ -339,6 +343,8 @@ pump_halt(struct pump *pump)
 	pump->halted = true;
 	place.offset -= held_length(&pump->in) < place.offset ? held_length(&pump->in) : place.offset;
 	held_clear(&pump->in);
+	if (pump->error != 0)
+		pump_end_stream(pump);
 	pump_update(pump);
 	return place;
 }

@@ -83,6 +83,9 @@ bool transport_is_delivered(const struct transport *transport);
 /* How many bytes are held since the socket did not take them. */
 size_t transport_pending(const struct transport *transport);
 
+/* How many bytes have come and are not read yet; 0 of a closed one. */
+size_t transport_unread(const struct transport *transport);
+
 /*
  * Stops and goes on reading; not counted. A closed or ended read side stays so. Should a paused peer reset the
  * connection, or a unix peer close it, that is noticed (with epoll) unless something is unread: that comes

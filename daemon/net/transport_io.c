@@ -201,6 +201,16 @@ transport_pending(const struct transport *transport)
 	       + transport_piped(transport);
 }
 
+size_t
+transport_unread(const struct transport *transport)
+{
+	int unread = 0;
+
+	if (transport->closed || ioctl(transport_fd(transport), FIONREAD, &unread) < 0)
+		return 0;
+	return unread > 0 ? (size_t)unread : 0;
+}
+
 /* Who was not read while something was in the pipe. */
 static void
 transport_flush_inlet(struct transport *transport)

@@ -242,6 +242,26 @@ def test_a_file_is_not_read_again_when_a_key_changes(twined, directory):
     assert read_line(member) == b"new:two\n"
 
 
+def test_a_reload_loses_no_line_of_a_file_that_is_read_at_a_pace(twined, directory):
+    path = os.path.join(directory, "log")
+    lines = [b"line %06d\n" % n for n in range(20000)]
+    with open(path, "wb") as file:
+        file.write(b"".join(lines))
+
+    def up(**keys):
+        return hub() + connector("up", f"file://{path}", hub="hub", role="in", **keys)
+    daemon = twined(up(enabled="no"))
+    member = join(daemon)
+    got = b""
+    for rate in ("1000/s", "2000/s", "none"):
+        assert daemon.reload(up(line_rate=rate)).returncode == 0
+        got += read_line(member)		# and many more are on their way
+    while lines[-1] not in got:
+        got += member.recv(1 << 16)
+    # Of what was cut in the midst of a line, the begin may have come, too.
+    assert [line for line in got.splitlines(True) if len(line) == len(lines[0])] == lines
+
+
 def test_other_devices(twined):
     daemon = twined(hub() + connector("up", "file:///dev/null", hub="hub", role="out")
                     + connector("down", "file:///dev/null", hub="hub", role="in"))

@@ -2,7 +2,6 @@
 #include "net/dialling.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <setjmp.h>
@@ -28,6 +27,7 @@
 #include "net/socket_options.h"
 #include "net/tally.h"
 #include "net/transport.h"
+#include "turns.h"
 
 enum { PLACES_MAX = 16, FILLERS_MAX = 4, SLACK_MS = 5000 };
 
@@ -54,7 +54,6 @@ static struct {
 	uint64_t at_ms;
 } told;
 
-static struct reactor *reactor;
 static struct counters counters;
 static struct endpoint endpoint;
 static struct dialling *dialling;
@@ -81,19 +80,6 @@ bind(int fd, __CONST_SOCKADDR_ARG to, socklen_t length)
 {
 	bind_count++;
 	return (int)syscall(SYS_bind, fd, to.__sockaddr__, length);
-}
-
-static size_t
-descriptor_count(void)
-{
-	DIR *all = opendir("/proc/self/fd");
-	size_t count = 0;
-
-	assert_non_null(all);
-	while (readdir(all) != NULL)
-		count++;
-	closedir(all);
-	return count;
 }
 
 static struct sockaddr_any
@@ -238,23 +224,6 @@ note_failed(void *arg, int error)
 }
 
 static const struct protocol quiet = { .name = "quiet" };
-
-static void
-turn(void)
-{
-	reactor_stop(reactor);
-	reactor_run(reactor);
-}
-
-/* Turns until a condition holds; 10 s are more than any of them takes. */
-#define TURN_UNTIL(condition)                                       \
-	do {                                                        \
-		uint64_t until_ms = reactor_now_ms() + 10000;       \
-		while (!(condition)) {                              \
-			assert_true(reactor_now_ms() < until_ms);   \
-			turn();                                     \
-		}                                                   \
-	} while (0)
 
 static void
 dial_from(size_t first, int64_t timeout_ms, const union peer_address *source)

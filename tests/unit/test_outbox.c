@@ -20,6 +20,7 @@
 #include "net/batch.h"
 #include "net/tally.h"
 #include "net/transport.h"
+#include "turns.h"
 
 enum { MANY = 300 };
 
@@ -131,7 +132,6 @@ static const struct protocol counting = {
 	.connection_lost = note_lost,
 };
 
-static struct reactor *reactor;
 static struct factory *factory;
 static struct counters counters;
 static struct endpoint endpoint;
@@ -140,13 +140,6 @@ static void
 release_nothing(void *owner)
 {
 	(void)owner;
-}
-
-static void
-turn(void)
-{
-	reactor_stop(reactor);
-	reactor_run(reactor);
 }
 
 static int

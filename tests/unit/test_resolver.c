@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "net/reactor.h"
+#include "turns.h"
 
 /* A name server of our own: names that begin with "slow" are answered once it is let go. */
 static struct {
@@ -115,7 +116,6 @@ server_hang(bool hangs)
 	pthread_mutex_unlock(&server.mutex);
 }
 
-static struct reactor *reactor;
 static struct resolver *resolver;
 static size_t threads_before;
 static struct lookup *second;			/* what cancel_second cancels */
@@ -167,23 +167,6 @@ cancel_second(void *arg, const char *error, struct sockaddr_any *found, size_t c
 	lookup_cancel(second);
 	note(arg, error, found, count);
 }
-
-static void
-turn(void)
-{
-	reactor_stop(reactor);
-	reactor_run(reactor);
-}
-
-/* Turns until a condition holds; 10 s are more than any of them takes. */
-#define TURN_UNTIL(condition)                                       \
-	do {                                                        \
-		uint64_t until_ms = reactor_now_ms() + 10000;       \
-		while (!(condition)) {                              \
-			assert_true(reactor_now_ms() < until_ms);   \
-			turn();                                     \
-		}                                                   \
-	} while (0)
 
 static struct lookup *
 look_up_for(const char *text,

@@ -26,6 +26,7 @@
 #include "net/protocol.h"
 #include "net/reactor.h"
 #include "net/tally.h"
+#include "turns.h"
 
 /* What the protocol under test has seen. */
 static struct {
@@ -106,7 +107,6 @@ static const struct protocol dropping = {
 };
 
 static enum reactor_backend backend = REACTOR_AUTO;
-static struct reactor *reactor;
 static struct factory *factory;
 static struct counters counters;
 static struct endpoint endpoint;
@@ -119,24 +119,6 @@ release_nothing(void *owner)
 {
 	(void)owner;
 }
-
-/* One turn of the reactor. */
-static void
-turn(void)
-{
-	reactor_stop(reactor);
-	reactor_run(reactor);
-}
-
-/* Turns until a condition holds; 10 s are more than any of them takes. */
-#define TURN_UNTIL(condition)                                       \
-	do {                                                        \
-		uint64_t until_ms = reactor_now_ms() + 10000;       \
-		while (!(condition)) {                              \
-			assert_true(reactor_now_ms() < until_ms);   \
-			turn();                                     \
-		}                                                   \
-	} while (0)
 
 /* Writes a short message, and lets the turn end that sends it. */
 static void
