@@ -177,7 +177,9 @@ add_address(const char *name)
 		snprintf(text, sizeof text, "tcp://nowhere:1");
 	else
 		snprintf(text, sizeof text, "%s://%s",
-			 name[1] == '\0' ? "unix" : strcmp(name, "datagrams") == 0 ? "unixgram" : "file",
+			 name[1] == '\0'                    ? "unix"
+			 : strcmp(name, "datagrams") == 0 ? "unixgram"
+							  : "file",
 			 path);
 	assert_true(settings.connect.count < MOST);
 	assert_null(address_parse(text, &items[settings.connect.count++]));
@@ -453,7 +455,7 @@ short_connections_do_not_make_the_wait_a_short_one_again(void **state)
 }
 
 static void
-after_one_that_has_lasted_the_first_is_dialled_after_the_shortest_wait(void **state)
+after_one_that_has_lasted_the_first_is_next_after_the_shortest_wait(void **state)
 {
 	(void)state;
 	add_address("a");
@@ -835,7 +837,7 @@ main(void)
 		WITH_REACTOR(a_name_that_nobody_has_is_a_failure),
 		WITH_REACTOR(one_that_is_lost_soon_has_failed),
 		WITH_REACTOR(short_connections_do_not_make_the_wait_a_short_one_again),
-		WITH_REACTOR(after_one_that_has_lasted_the_first_is_dialled_after_the_shortest_wait),
+		WITH_REACTOR(after_one_that_has_lasted_the_first_is_next_after_the_shortest_wait),
 		WITH_REACTOR(after_silence_the_next_is_dialled_at_once),
 		WITH_REACTOR(after_silence_a_single_one_is_dialled_after_the_shortest_wait),
 		WITH_REACTOR(what_ends_yet_is_waited_for),
