@@ -1,4 +1,4 @@
-/* connector.c - dials one address after another, waits longer each time, and begins anew after a loss. */
+/* connector.c - dials one address after another, and begins anew after a loss. */
 #include "net/connector.h"
 
 #include <errno.h>
@@ -19,21 +19,18 @@
 enum {
 	LASTING_MS = 10 * 1000,		/* a connection that has lasted so long was one */
 	/*
-	 * How long a connection that has been given up, also that of a connector that this one replaces, is
-	 * waited for, and how often it is looked at. Side by side with it lines would come twice, and out
-	 * of order.
+	 * How long a connection that has been given up, also by a predecessor, is waited for, and
+	 * how often it is looked at. Side by side with it lines would come twice, out of order.
 	 */
 	ENDING_MS = 2000,
 	LOOK_MS = 10,
 };
 
 /*
- *             ┌────────── the next address ◀─────────┐
- *             ▼                                      │ no
- *   open ─▶ look up ─▶ dial ── failed ──────▶ all tried? ── yes ─▶ WAIT, longer each time ─┐
- *             ▲          └─ up ─▶ UP ─ lost soon, silent ▲                                 │
- *             │                    └─ lost ─▶ WAIT, the shortest                           │
- *             └────────────────────────────────────────────────────────────────────────────┘
+ *   open ─▶ look up ─▶ dial ── failed ────▶ the next address; if all have failed after a WAIT ─┐
+ *             ▲          └─ up ─▶ UP ─ lost soon, silent ▲                                     │
+ *             │                    └─ lost ─▶ the first address, after the shortest WAIT       │
+ *             └────────────────────────────────────────────────────────────────────────────────┘
  *
  * Names are looked up anew each time. All on one reactor, but for what the control thread calls.
  */
@@ -71,7 +68,8 @@ connector_new(const struct connector_settings *settings, struct factory *factory
 	connector->settings = settings;
 	connector->factory = factory;
 	connector->predecessor = predecessor;
-	connector->tally = predecessor != NULL ? tally_ref(predecessor->tally) : tally_new(reactor_count);
+	connector->tally =
+		predecessor != NULL ? tally_ref(predecessor->tally) : tally_new(reactor_count);
 	if (connector->tally == NULL) {
 		connector_free(connector);
 		errno = ENOMEM;
@@ -214,13 +212,13 @@ static void
 connector_dial(void *arg)
 {
 	struct connector *connector = arg;
-
 	const struct address *address = current_address(connector);
 	const char *why = NULL;
 
 	if (reactor_now_ms() < connector->ending_until_ms
 	    && link_is_ending(connector->reactor, connector_name(connector))) {
-		reactor_set_deadline(connector->reactor, &connector->again, reactor_now_ms() + LOOK_MS);
+		reactor_set_deadline(connector->reactor, &connector->again,
+				     reactor_now_ms() + LOOK_MS);
 		return;
 	}
 	connector->again_ms = 0;
@@ -232,8 +230,9 @@ connector_dial(void *arg)
 		return;
 	}
 	if (address->kind == ADDRESS_FILE) {
-		struct device *device = device_open(address->host, connector_ways(connector),
-						    connector->settings->baud, &connector->place, &why);
+		struct device *device =
+			device_open(address->host, connector_ways(connector),
+				    connector->settings->baud, &connector->place, &why);
 
 		connector_open_device(connector, device, why);
 		return;
@@ -356,14 +355,15 @@ state_call(void *arg)
 	const char *address = current_address(connector)->text;
 	uint64_t now_ms = reactor_now_ms();
 	struct connector_state *state = call->state;
-	double pause_s = connector->again_ms > now_ms ? (double)(connector->again_ms - now_ms) / 1000 : 0;
+	uint64_t pause_ms = connector->again_ms > now_ms ? connector->again_ms - now_ms : 0;
 
 	state->connected = connector->up_ms != 0;
 	if (state->connected)
 		snprintf(state->text, sizeof state->text, "connected to %s for %.1f s", address,
 			 (double)(now_ms - connector->up_ms) / 1000);
 	else if (connector->again_ms != 0)
-		snprintf(state->text, sizeof state->text, "not connected, %s in %.1f s", address, pause_s);
+		snprintf(state->text, sizeof state->text, "not connected, %s in %.1f s", address,
+			 (double)pause_ms / 1000);
 	else
 		snprintf(state->text, sizeof state->text, "dialling %s", address);
 }
@@ -389,7 +389,8 @@ connector_look(const struct connector *connector, struct connector_state *state)
 }
 
 void
-connector_report(const struct connector *connector, void (*line)(void *arg, const char *text), void *arg)
+connector_report(const struct connector *connector, void (*line)(void *arg, const char *text),
+		 void *arg)
 {
 	const struct protocol *protocol = connector_protocol(connector);
 

@@ -40,20 +40,20 @@ extern const struct option connector_options[];
 struct connector;
 
 /*
- * Makes a connector that does not dial yet; it takes over the reference to factory (also on failure), and
- * the settings live as long as that. predecessor, which may be NULL, is the connector of that name that it
- * is to replace: counters, and the place in a file, go on from there; it is closed before this one opens.
- * NULL with errno.
+ * Makes a connector that does not dial yet; it takes over the reference to factory (also on
+ * failure), and the settings live as long as that. predecessor, which may be NULL, is the connector
+ * of that name that it is to replace: counters, and the place in a file, go on from there; it is
+ * closed before this one opens. NULL with errno.
  */
 struct connector *connector_new(const struct connector_settings *settings, struct factory *factory,
 				const struct connector *predecessor, unsigned reactor_count);
 
 /*
- * Begins to dial, on that one of the reactors where what its protocol shares lives. They, and the resolver,
- * live on.
+ * Begins to dial, on that one of the reactors where what its protocol shares lives. They, and the
+ * resolver, live on.
  */
-void connector_open(struct connector *connector, struct reactor *const *reactors, size_t reactor_count,
-		    struct resolver *resolver);
+void connector_open(struct connector *connector, struct reactor *const *reactors,
+		    size_t reactor_count, struct resolver *resolver);
 
 /* Dials no more. A connection that there is ends in order, when all that it owes has been sent. */
 void connector_close(struct connector *connector);

@@ -1,4 +1,4 @@
-/* device.c - opens what a path leads to; reads and writes terminals, FIFOs and other character devices. */
+/* device.c - opens what a path leads to; reads and writes terminals, FIFOs and their like. */
 #include "net/device.h"
 
 #include <errno.h>
@@ -140,7 +140,7 @@ flags_for(mode_t mode, unsigned ways, const char **why)
 		return both ? -1 : ways == PROTOCOL_READS ? O_RDWR : O_WRONLY;
 	}
 	*why = "is neither a character device nor a FIFO nor a regular file";
-	/* One that is read may have to be greeted, and one that is written says so when it has gone. */
+	/* One that is read may be greeted, and one that is written says so when it has gone. */
 	return S_ISCHR(mode) ? O_RDWR : -1;
 }
 
@@ -171,7 +171,8 @@ path_open(const char *path, unsigned ways, const char **why)
 			break;
 		}
 	if (fd < 0)
-		*why = errno == ENXIO && S_ISFIFO(status.st_mode) ? "nobody reads it" : strerror(errno);
+		*why = errno == ENXIO && S_ISFIFO(status.st_mode) ? "nobody reads it"
+								  : strerror(errno);
 	return fd;
 }
 
@@ -195,7 +196,8 @@ device_identify(struct device *device, const struct file_place *place)
 }
 
 struct device *
-device_open(const char *path, unsigned ways, int64_t baud, const struct file_place *place, const char **why)
+device_open(const char *path, unsigned ways, int64_t baud, const struct file_place *place,
+	    const char **why)
 {
 	struct device *device = calloc(1, sizeof *device);
 
@@ -212,7 +214,8 @@ device_open(const char *path, unsigned ways, int64_t baud, const struct file_pla
 		return NULL;
 	}
 	device->terminal = isatty(device->fd);
-	if (device_identify(device, place) < 0 || (device->terminal && terminal_set(device->fd, baud) < 0)) {
+	if (device_identify(device, place) < 0
+	    || (device->terminal && terminal_set(device->fd, baud) < 0)) {
 		*why = strerror(errno);
 		device_close(device);
 		return NULL;

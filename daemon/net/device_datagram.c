@@ -60,8 +60,8 @@ datagrams_write(struct device *device, const uint8_t *bytes, size_t length, bool
 	sent = sendmmsg(device->fd, messages, count, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (sent < 0 && errno == EMSGSIZE) {
 		if (!device->told)
-			log_warning("%s: a line of %zu bytes is too long for a datagram", device->name,
-				    lines[0].iov_len);
+			log_warning("%s: a line of %zu bytes is too long for a datagram",
+				    device->name, lines[0].iov_len);
 		device->told = true;
 		return (ssize_t)lines[0].iov_len;
 	}

@@ -1,4 +1,4 @@
-/* device_file.c - regular files: appended to, or followed as they grow, whatever name they have meanwhile. */
+/* device_file.c - regular files: appended to, or followed as they grow and are moved away. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>

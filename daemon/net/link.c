@@ -1,4 +1,4 @@
-/* link.c - what a connector does with a connection besides its protocol: the preamble, silence, the end. */
+/* link.c - what there is to a connection besides its protocol: preamble, silence, the end. */
 #include "net/link.h"
 
 #include <errno.h>
@@ -279,7 +279,8 @@ link_new(const struct link_plan *plan)
 }
 
 void
-link_dial(const struct link_plan *plan, struct link **owner, struct sockaddr_any *addresses, size_t count)
+link_dial(const struct link_plan *plan, struct link **owner, struct sockaddr_any *addresses,
+	  size_t count)
 {
 	struct link *link = link_new(plan);
 	struct dialling *dialling;

@@ -29,21 +29,21 @@ struct link_plan {
 	struct factory *factory;			/* the link takes a reference */
 	struct tally *tally;				/* likewise */
 	struct reactor *reactor;
-	const char *name;				/* for the log: "up tcp://127.0.0.1:7007"; copied */
+	const char *name;		/* for the log: "up tcp://127.0.0.1:7007"; copied */
 	enum address_kind kind;
 	/* how far a file was read, set when a link to one is nobody's any more */
 	struct file_place *place;
 	void (*up)(void *arg);
 	/* It cannot be had, for this reason; the link is gone. */
 	void (*failed)(void *arg, const char *why);
-	/* It ends, or has ended: the link is nobody's any more. why, or NULL, says it of a device. */
+	/* It ends, or has ended, and is nobody's any more. why, or NULL, says it of a device. */
 	void (*lost)(void *arg, enum reason reason, const char *why);
 	void *arg;
 };
 
 /*
- * Dials until one of the addresses answers, which it takes over. *owner is the link as long as there is one
- * that is not lost; up and failed may be called within this call.
+ * Dials until one of the addresses answers, which it takes over. *owner is the link as long as
+ * there is one that is not lost; up and failed may be called within this call.
  */
 void link_dial(const struct link_plan *plan, struct link **owner, struct sockaddr_any *addresses,
 	       size_t count);
@@ -51,12 +51,12 @@ void link_dial(const struct link_plan *plan, struct link **owner, struct sockadd
 /* Takes a device over in place of dialling. The same holds. */
 void link_open(const struct link_plan *plan, struct link **owner, struct device *device);
 
-/* Gives a link up: it ends in order, once all that it owes is sent. Nobody is told. NULL is fine. */
+/* Gives a link up: it ends in order, once all it owes is sent. Nobody is told. NULL is fine. */
 void link_end(struct link *link, enum reason reason);
 
 /*
- * Whether a link of that connector, on that reactor, was given up and has still something to hand on or to be
- * sent. One that only waits for its peer's end has not.
+ * Whether a link of that connector, on that reactor, was given up and has still something to hand
+ * on or to be sent. One that only waits for its peer's end has not.
  */
 bool link_is_ending(struct reactor *reactor, const char *connector_name);
 

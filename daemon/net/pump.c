@@ -85,7 +85,8 @@ static void pump_device_ready(evutil_socket_t fd, short what, void *arg);
 
 /* Registers a descriptor for exactly what is waited for. */
 static void
-wait_for(struct pump *pump, struct event *event, short *waits, int fd, short wanted, event_callback_fn fn)
+wait_for(struct pump *pump, struct event *event, short *waits, int fd, short wanted,
+	 event_callback_fn fn)
 {
 	if (*waits == wanted)
 		return;
@@ -106,19 +107,20 @@ static void
 pump_update(struct pump *pump)
 {
 	bool alive = pump->error == 0 && pump->stream >= 0;
+	bool reads = held_length(&pump->in) == 0 && !pump->halted && device_tells(pump->device);
+	bool takes = pump->error == 0 && !pump->ended && !pump->blocked;
 	short device = 0, stream = 0;
 
 	if (alive && device_is_polled(pump->device))
-		device = (short)((held_length(&pump->in) == 0 && !pump->halted && device_tells(pump->device)
-					  ? EV_READ
-					  : 0)
+		device = (short)((reads ? EV_READ : 0)
 				 | (pump->blocked && pump->tells ? EV_WRITE : 0));
 	wait_for(pump, &pump->device_event, &pump->device_waits, device_fd(pump->device), device,
 		 pump_device_ready);
 	if (pump->stream >= 0)
 		stream = (short)((held_length(&pump->in) > 0 ? EV_WRITE : 0)
-				 | (pump->error == 0 && !pump->ended && !pump->blocked ? EV_READ : 0));
-	wait_for(pump, &pump->stream_event, &pump->stream_waits, pump->stream, stream, pump_stream_ready);
+				 | (takes ? EV_READ : 0));
+	wait_for(pump, &pump->stream_event, &pump->stream_waits, pump->stream, stream,
+		 pump_stream_ready);
 }
 
 /* All has been written that will be: the stream ends once it has left. */
@@ -141,7 +143,8 @@ pump_write(struct pump *pump)
 
 	pump->blocked = false;
 	while (held_length(out) > 0) {
-		ssize_t done = device_write(pump->device, out->bytes + out->at, held_length(out), pump->ended);
+		ssize_t done = device_write(pump->device, out->bytes + out->at, held_length(out),
+					    pump->ended);
 
 		if (done == 0)
 			break;
@@ -320,11 +323,14 @@ pump_new(struct reactor *reactor, struct device *device, int *stream)
 void
 pump_free(struct pump *pump)
 {
+	const struct held *out;
+
 	if (pump == NULL)
 		return;
+	out = &pump->out;
 	pump->ended = true;
-	if (pump->error == 0 && held_length(&pump->out) > 0)
-		device_write(pump->device, pump->out.bytes + pump->out.at, held_length(&pump->out), true);
+	if (pump->error == 0 && held_length(out) > 0)
+		device_write(pump->device, out->bytes + out->at, held_length(out), true);
 	reactor_unset_deadline(pump->reactor, &pump->again);
 	if (pump->device_waits != 0)
 		reactor_unwatch(&pump->device_event);
@@ -339,9 +345,10 @@ struct file_place
 pump_halt(struct pump *pump)
 {
 	struct file_place place = device_place(pump->device);
+	size_t held = held_length(&pump->in);
 
 	pump->halted = true;
-	place.offset -= held_length(&pump->in) < place.offset ? held_length(&pump->in) : place.offset;
+	place.offset -= held < place.offset ? held : place.offset;
 	held_clear(&pump->in);
 	if (pump->error != 0)
 		pump_end_stream(pump);
@@ -352,5 +359,7 @@ pump_halt(struct pump *pump)
 const char *
 pump_failure(const struct pump *pump)
 {
-	return pump->error == 0 ? NULL : pump->error == ENODATA ? "end of file" : strerror(pump->error);
+	if (pump->error == 0)
+		return NULL;
+	return pump->error == ENODATA ? "end of file" : strerror(pump->error);
 }

@@ -1,4 +1,4 @@
-/* pump.h - moves bytes between a device and a stream socket, for transports, which know sockets only. */
+/* pump.h - moves bytes between a device and a stream socket, which is all that transports know. */
 #ifndef TWINED_NET_PUMP_H
 #define TWINED_NET_PUMP_H
 
@@ -10,8 +10,9 @@ struct reactor;
  *   transport ══ stream socket ══▶ pump ── out ──▶ device
  *             ◀═════════════════════════── in ───
  *
- * Neither way is more read than the other side takes, and one piece that it does not. When the transport
- * ends its side, all that is left is written, and the stream ends; so it does when the device has gone.
+ * Neither way is more read than the other side takes, and one piece that it does not. When the
+ * transport ends its side, all that is left is written, and the stream ends; so it does when the
+ * device has gone.
  */
 struct pump;
 

@@ -13,7 +13,7 @@
  *     ▲                                                                                   │
  *     └───────────────────────────────────────────────────────────────────────────────────┘
  *
- * So many have to fail for a wait as there are, with whichever it began, and then the first is next.
+ * So many have to fail for a wait as there are, with whichever it began; then the first is next.
  */
 struct rotation {
 	size_t count;			/* of the addresses, at least 1 */

@@ -7,7 +7,7 @@
 
 struct device;
 
-/* Before each test: an empty folder. After it: it is gone, and so is every descriptor of the test. */
+/* Before each test: an empty folder. After it: that is gone, and all descriptors of the test. */
 int far_ends_setup(void **state);
 int far_ends_teardown(void **state);
 

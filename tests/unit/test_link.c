@@ -1,4 +1,4 @@
-/* test_link.c - a connector's connection over real sockets and devices, from its dialling to its end. */
+/* test_link.c - a connector's connection, over real sockets and devices. */
 #include "net/link.h"
 
 #include <errno.h>

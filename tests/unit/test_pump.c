@@ -1,4 +1,4 @@
-/* test_pump.c - a pump between devices and a stream: every cut of every call, every order of endings. */
+/* test_pump.c - a pump between devices and a stream: each cut of each call, orders of endings. */
 #include "net/pump.h"
 
 #include <errno.h>

@@ -26,7 +26,7 @@ void turn(void);
 /* Milliseconds of a clock that knows nothing of the following. */
 uint64_t real_ms(void);
 
-/* From now on no turn takes longer than 2 ms by the program's clock, however busy the machine is. */
+/* From now on no turn takes more than 2 ms of the program's clock, however busy the machine is. */
 void hold_time(void);
 
 /* Time passes, without a turn: the monotonic clocks of the whole program go on by so much. */
