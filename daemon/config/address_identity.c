@@ -47,7 +47,9 @@ inet_identity(const struct address *address, char *buffer)
 	return buffer;
 }
 
-/* A path without doubled slashes and steps to where it is; what leads through ".." or a link stays. */
+/*
+ * A path without doubled slashes and steps to where it is; what leads through ".." or a link stays.
+ */
 static void
 path_copy(const char *path, char *to)
 {
@@ -63,13 +65,16 @@ path_copy(const char *path, char *to)
 static const char *
 unix_identity(const struct address *address, char *buffer)
 {
-	/* Abstract names are apart for each kind of socket; in the file system there is one name. */
+	/*
+	 * Abstract names are apart for each kind of socket; in the file system there is one name.
+	 */
 	bool abstract = address->host[0] == '@';
 	int length = snprintf(buffer, ADDRESS_IDENTITY_MAX, "%s ",
 			      abstract && address->kind == ADDRESS_UNIXGRAM ? "unixgram" : "unix");
 
 	if (abstract)
-		snprintf(buffer + length, ADDRESS_IDENTITY_MAX - (size_t)length, "%s", address->host);
+		snprintf(buffer + length, ADDRESS_IDENTITY_MAX - (size_t)length, "%s",
+			 address->host);
 	else
 		path_copy(address->host, buffer + length);
 	return buffer;

@@ -12,7 +12,8 @@
 
 void
 agreements_add(struct agreements *agreements, struct faults *faults, const struct placed *placed,
-	       const char *name, const struct protocol *protocol, const void *settings, char *const *texts)
+	       const char *name, const struct protocol *protocol, const void *settings,
+	       char *const *texts)
 {
 	struct party *parties = agreements->parties;
 
@@ -59,13 +60,15 @@ party_compare(const void *a, const void *b)
 }
 
 static void
-difference_refuse(const struct party *first, const struct party *again, size_t row, struct faults *faults)
+difference_refuse(const struct party *first, const struct party *again, size_t row,
+		  struct faults *faults)
 {
 	const struct option *option = &first->protocol->options[row];
 	const char *text = again->texts[row], *other = first->texts[row];
 	const struct placed *placed = &first->placed;
 	const struct inifile_entry *entry = section_entry(placed, option->name);
-	char *place = place_format(placed->origin, entry != NULL ? entry->line : placed->section->line);
+	char *place =
+		place_format(placed->origin, entry != NULL ? entry->line : placed->section->line);
 	char quoted[QUOTED_MAX];
 
 	if (place == NULL) {
@@ -76,12 +79,12 @@ difference_refuse(const struct party *first, const struct party *again, size_t r
 	key_fault(faults, &again->placed, option->name,
 		  placed->origin->is_spec
 			  ? sentence_about(text != NULL ? text : "none",
-					   "is not the %s of %s, which has the same %s %s", quoted, place,
-					   first->protocol->shares, first->name)
+					   "is not the %s of %s, which has the same %s %s", quoted,
+					   place, first->protocol->shares, first->name)
 			  : sentence_about(text != NULL ? text : "none",
-					   "is not the %s of [%s] at %s, which has the same %s %s", quoted,
-					   placed->section->name, place, first->protocol->shares,
-					   first->name));
+					   "is not the %s of [%s] at %s, which has the same %s %s",
+					   quoted, placed->section->name, place,
+					   first->protocol->shares, first->name));
 	free(place);
 }
 
@@ -91,7 +94,8 @@ agreements_check(struct agreements *agreements, struct faults *faults)
 	const struct party *first = agreements->parties;
 
 	if (agreements->count > 0)
-		qsort(agreements->parties, agreements->count, sizeof *agreements->parties, party_compare);
+		qsort(agreements->parties, agreements->count, sizeof *agreements->parties,
+		      party_compare);
 	for (size_t i = 1; i < agreements->count; i++) {
 		const struct party *party = &agreements->parties[i];
 		const struct option *options = party->protocol->options;

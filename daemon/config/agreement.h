@@ -21,9 +21,9 @@ struct agreements {
 };
 
 /* Adds a section called name, if its protocol shares anything. */
-void agreements_add(struct agreements *agreements, struct faults *faults, const struct placed *placed,
-		    const char *name, const struct protocol *protocol, const void *settings,
-		    char *const *texts);
+void agreements_add(struct agreements *agreements, struct faults *faults,
+		    const struct placed *placed, const char *name, const struct protocol *protocol,
+		    const void *settings, char *const *texts);
 
 /* Refuses what differs from the first section of the same name, and frees what was added. */
 void agreements_check(struct agreements *agreements, struct faults *faults);

@@ -92,7 +92,10 @@ row_inherit(struct faults *faults, const struct placed *placed, const struct opt
 	const char *wrong =
 		copy == NULL ? out_of_memory : field_set(row, settings, copy, directory, text);
 
-	/* Inherited values were taken once before, so this is about memory, or a file that went away. */
+	/*
+	 * Inherited values were taken once before, so this is about memory, or a file that went
+	 * away.
+	 */
 	if (wrong != NULL)
 		fault_add(faults, placed->origin,
 			  placed->section != NULL ? placed->section->line : 0,

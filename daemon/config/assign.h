@@ -13,8 +13,9 @@ const struct inifile_entry *section_entry(const struct placed *placed, const cha
  * Expands the value of an entry, checks it, sets the row's field and keeps the text. False after an
  * error, which is added to the faults.
  */
-bool row_assign(struct faults *faults, const struct placed *placed, const struct inifile_entry *entry,
-		const struct option *row, void *settings, char **text);
+bool row_assign(struct faults *faults, const struct placed *placed,
+		const struct inifile_entry *entry, const struct option *row, void *settings,
+		char **text);
 
 /* Sets a field to a text that needs no expansion: a default or an inherited value. */
 bool row_inherit(struct faults *faults, const struct placed *placed, const struct option *row,
@@ -24,8 +25,8 @@ bool row_inherit(struct faults *faults, const struct placed *placed, const struc
 enum section_type { SECTION_DAEMON, SECTION_DEFAULTS, SECTION_LISTENER, SECTION_CONNECTOR };
 
 /*
- * Whether a key of a listener or connector is unknown and looks like this one: then the user has said it,
- * and is told once.
+ * Whether a key of a listener or connector is unknown and looks like this one: then the user has
+ * said it, and is told once.
  */
 bool section_misspells(const struct placed *placed, const char *key, enum section_type type,
 		       const struct protocol *protocol);

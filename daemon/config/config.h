@@ -35,7 +35,10 @@ struct config {
 	size_t disabled_connector_count;
 };
 
-/* The errors of a configuration, in the order of files and lines, each a whole line without its end. */
+/*
+ * The errors of a configuration, in the order of files and lines, each a whole line without its
+ * end.
+ */
 struct config_errors {
 	char **lines;
 	size_t count;
@@ -44,9 +47,9 @@ struct config_errors {
 
 /*
  * Reads a file and what it includes. Returns a configuration that config_free frees, or NULL when
- * there is any error; then *errors has them all. path NULL: none, only the specs. specs are those of -L:
- * "PROTOCOL ADDRESS[,ADDRESS...] [key=value...]". *errors is for config_errors_clear in either case;
- * without memory even for a line it has none.
+ * there is any error; then *errors has them all. path NULL: none, only the specs. specs are those
+ * of -L: "PROTOCOL ADDRESS[,ADDRESS...] [key=value...]". *errors is for config_errors_clear in
+ * either case; without memory even for a line it has none.
  */
 struct config *config_read(const char *path, char *const *specs, size_t spec_count,
 			   struct config_errors *errors);
@@ -60,8 +63,8 @@ void config_errors_clear(struct config_errors *errors);
 int config_dump(const struct config *config, FILE *out);
 
 /*
- * Prints what -l prints: NULL: every protocol, a line each; else one whole, or the keys of [daemon] for
- * "daemon", of connectors for "connector". 0, or -1 when there is none of that name.
+ * Prints what -l prints: NULL: every protocol, a line each; else one whole, or the keys of [daemon]
+ * for "daemon", of connectors for "connector". 0, or -1 when there is none of that name.
  */
 int config_describe(const char *protocol_name, FILE *out);
 

@@ -41,7 +41,8 @@ conflicts_add(struct conflicts *conflicts, struct faults *faults, const struct p
 
 		if (address_identity(address, identity) != NULL)
 			claim_add(conflicts, faults, placed, address->text, identity,
-				  address->kind <= ADDRESS_UDP ? listener->socket.bind_device : NULL);
+				  address->kind <= ADDRESS_UDP ? listener->socket.bind_device
+							       : NULL);
 	}
 }
 
@@ -89,7 +90,8 @@ claim_refuse(const struct claim *first, const struct claim *again, struct faults
 static bool
 claims_clash(const struct claim *a, const struct claim *b)
 {
-	return a->interface == NULL || b->interface == NULL || strcmp(a->interface, b->interface) == 0;
+	return a->interface == NULL || b->interface == NULL
+	       || strcmp(a->interface, b->interface) == 0;
 }
 
 void

@@ -23,8 +23,8 @@ void conflicts_add(struct conflicts *conflicts, struct faults *faults, const str
 		   const struct listener_settings *listener);
 
 /*
- * Refuses every address but the first of those that are the same, and frees what was added. IP addresses
- * on two interfaces are two.
+ * Refuses every address but the first of those that are the same, and frees what was added. IP
+ * addresses on two interfaces are two.
  */
 void conflicts_check(struct conflicts *conflicts, struct faults *faults);
 

@@ -47,7 +47,8 @@ addresses_check(struct faults *faults, const struct placed *placed,
 }
 
 static void
-baud_check(struct faults *faults, const struct placed *placed, const struct connector_config *connector)
+baud_check(struct faults *faults, const struct placed *placed,
+	   const struct connector_config *connector)
 {
 	const struct address_list *connect = &connector->common.connect;
 
@@ -64,7 +65,8 @@ baud_check(struct faults *faults, const struct placed *placed, const struct conn
 }
 
 static void
-bind_check(struct faults *faults, const struct placed *placed, const struct connector_config *connector)
+bind_check(struct faults *faults, const struct placed *placed,
+	   const struct connector_config *connector)
 {
 	const struct address_list *connect = &connector->common.connect;
 	int family = connector->common.bind.sa.sa_family;

@@ -8,8 +8,8 @@
 #include "net/protocol.h"
 
 /*
- * Shared by the configuration it came with and by what runs it, which may outlive that configuration:
- * references are counted, from any thread.
+ * Shared by the configuration it came with and by what runs it, which may outlive that
+ * configuration: references are counted, from any thread.
  */
 struct connector_config {
 	unsigned refs;				/* atomic */
@@ -21,8 +21,11 @@ struct connector_config {
 	char **texts;				/* likewise of the protocol's options */
 };
 
-/* Makes one with a reference, all unset; takes place over, also on failure. protocol may be NULL. */
-struct connector_config *connector_config_new(const char *name, char *place, const struct protocol *protocol);
+/*
+ * Makes one with a reference, all unset; takes place over, also on failure. protocol may be NULL.
+ */
+struct connector_config *
+connector_config_new(const char *name, char *place, const struct protocol *protocol);
 
 /* Whether two connectors are the same in every value (and in the bytes of every file they name). */
 bool connector_config_equal(const struct connector_config *a, const struct connector_config *b);

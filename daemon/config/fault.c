@@ -103,7 +103,9 @@ faults_finish(struct faults *faults, struct config_errors *errors)
 		free(errors->lines);
 		errors->lines = lines;
 	}
-	/* Said even when nothing can be allocated: config_errors_print does it for no line at all. */
+	/*
+	 * Said even when nothing can be allocated: config_errors_print does it for no line at all.
+	 */
 	char *last = faults->out_of_memory && errors->lines != NULL ? strdup(out_of_memory) : NULL;
 	if (last != NULL)
 		errors->lines[errors->count++] = last;

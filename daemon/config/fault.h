@@ -29,11 +29,12 @@ struct faults {
 };
 
 /*
- * Adds `conf/twined.ini:12: [listener:echo] lisen: unknown key`. line 0: the origin as a whole; section
- * and key may be NULL. A -L has neither lines nor sections.
+ * Adds `conf/twined.ini:12: [listener:echo] lisen: unknown key`. line 0: the origin as a whole;
+ * section and key may be NULL. A -L has neither lines nor sections.
  */
-void fault_add(struct faults *faults, const struct origin *origin, unsigned line, const char *section,
-	       const char *key, const char *format, ...) __attribute__((format(printf, 6, 7)));
+void fault_add(struct faults *faults, const struct origin *origin, unsigned line,
+	       const char *section, const char *key, const char *format, ...)
+	__attribute__((format(printf, 6, 7)));
 
 /* Writes "conf/twined.ini:12"; NULL when there is no memory. */
 char *place_format(const struct origin *origin, unsigned line);

@@ -145,7 +145,8 @@ section_is(const struct placed *placed, const char *type)
 {
 	size_t length = strlen(type);
 
-	return strncmp(placed->section->name, type, length) == 0 && placed->section->name[length] == ':';
+	return strncmp(placed->section->name, type, length) == 0
+	       && placed->section->name[length] == ':';
 }
 
 /* Fills a [listener:NAME]. */

@@ -25,7 +25,10 @@ directory_failed(const char *path, int error)
 	return error != ENOENT && error != ENOTDIR;
 }
 
-/* The pattern as seen from the working directory; what is special in the directory's name is quoted. */
+/*
+ * The pattern as seen from the working directory; what is special in the directory's name is
+ * quoted.
+ */
 static char *
 pattern_join(const char *directory, const char *pattern)
 {

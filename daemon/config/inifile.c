@@ -61,7 +61,9 @@ blanks(const char *line, size_t length)
 	return count;
 }
 
-/* The place of the first of these characters, or of the " ;" that begins a comment; length: none. */
+/*
+ * The place of the first of these characters, or of the " ;" that begins a comment; length: none.
+ */
 static size_t
 find(const char *line, size_t length, const char *characters)
 {
@@ -280,7 +282,9 @@ entry_compare_lines(const void *a, const void *b)
 	return (x->line > y->line) - (x->line < y->line);
 }
 
-/* Keeps the first of each key. Sorted, since a hostile file of 1 MiB has a third of a million keys. */
+/*
+ * Keeps the first of each key. Sorted, since a hostile file of 1 MiB has a third of a million keys.
+ */
 static void
 repetitions_drop(struct reader *reader, struct inifile_section *section)
 {

@@ -33,15 +33,15 @@ struct inifile {
 };
 
 /*
- * Takes an error: line 0 is the file as a whole, section NULL is outside of any, key NULL is none of the
- * keys. They come in no particular order.
+ * Takes an error: line 0 is the file as a whole, section NULL is outside of any, key NULL is none
+ * of the keys. They come in no particular order.
  */
 typedef void inifile_error_fn(void *arg, unsigned line, const char *section, const char *key,
 			      const char *sentence);
 
 /*
- * Reads a file. What was understood is returned, for more errors to be found in it, even after errors;
- * inifile_free frees it. NULL, after an error, when the file cannot be read at all.
+ * Reads a file. What was understood is returned, for more errors to be found in it, even after
+ * errors; inifile_free frees it. NULL, after an error, when the file cannot be read at all.
  */
 struct inifile *inifile_read(const char *path, inifile_error_fn *error, void *arg);
 

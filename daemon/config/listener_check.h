@@ -14,8 +14,9 @@ void listener_transports_check(struct faults *faults, const struct placed *place
 			       const struct listener_config *listener);
 
 /* Has the protocol of a listener or connector look at its settings together. */
-void protocol_check(struct faults *faults, const struct placed *placed, const struct protocol *protocol,
-		    const void *settings, const struct address_list *addresses);
+void protocol_check(struct faults *faults, const struct placed *placed,
+		    const struct protocol *protocol, const void *settings,
+		    const struct address_list *addresses);
 
 /* Looks at the values together, which must all be good ones. */
 void listener_check(struct faults *faults, const struct placed *placed,

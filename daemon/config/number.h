@@ -9,8 +9,9 @@
 #include "base/option.h"
 
 /*
- * Reads the number of a row's type (a rate's without its period) from the whole text; one too large for
- * int64_t is taken as the largest, for the range check to refuse. False when the text is no such number.
+ * Reads the number of a row's type (a rate's without its period) from the whole text; one too large
+ * for int64_t is taken as the largest, for the range check to refuse. False when the text is no
+ * such number.
  */
 bool number_parse(enum option_type type, const char *text, int64_t *number);
 

@@ -41,7 +41,8 @@ default_of(const struct filling *filling, const struct option *row)
 	const struct protocol *protocol = filling->protocol;
 
 	for (const struct option_default *own =
-		     protocol != NULL && filling->type == SECTION_LISTENER ? protocol->defaults : NULL;
+		     protocol != NULL && filling->type == SECTION_LISTENER ? protocol->defaults
+									   : NULL;
 	     own != NULL && own->name != NULL; own++)
 		if (strcmp(own->name, row->name) == 0)
 			return own->value;
@@ -77,10 +78,12 @@ common_fill(const struct filling *filling)
 		char **text = &filling->common_texts[i];
 
 		if (entry != NULL)
-			row_assign(&reading->faults, filling->placed, entry, row, filling->common, text);
+			row_assign(&reading->faults, filling->placed, entry, row, filling->common,
+				   text);
 		else if (inherited != NULL || fallback != NULL)
 			row_inherit(&reading->faults, filling->placed, row,
-				    inherited != NULL ? inherited : fallback, NULL, filling->common, text);
+				    inherited != NULL ? inherited : fallback, NULL, filling->common,
+				    text);
 		else if ((row->flags & OPTION_REQUIRED) && shared == NULL)
 			required_fault(filling, row, "");
 	}

@@ -18,7 +18,10 @@ struct filling {
 	char **texts;
 };
 
-/* The protocol that a section will have; NULL when its key is missing or wrong, which is told later. */
+/*
+ * The protocol that a section will have; NULL when its key is missing or wrong, which is told
+ * later.
+ */
 const struct protocol *section_protocol(const struct reading *reading, const struct placed *placed);
 
 /* Checks the keys and sets all fields: a key's value, what [defaults] says, or the default. */

@@ -7,8 +7,8 @@
 
 /*
  * Reads "PROTOCOL ADDRESS[,ADDRESS...] [key=value...]" as the one section of a file, which gets the
- * name of the protocol. A value with blanks stands in "...", where \" and \\ stand for " and \. Returns
- * NULL after an error; inifile_free frees what it returns.
+ * name of the protocol. A value with blanks stands in "...", where \" and \\ stand for " and \.
+ * Returns NULL after an error; inifile_free frees what it returns.
  */
 struct inifile *spec_parse(const char *spec, const struct origin *origin, struct faults *faults);
 

@@ -11,8 +11,8 @@ struct suggestion {
 };
 
 /*
- * How many letters must be put in, left out, exchanged, or swapped with their neighbour, to make one
- * name of the other, in any case of letters. limit when it is that many or more.
+ * How many letters must be put in, left out, exchanged, or swapped with their neighbour, to make
+ * one name of the other, in any case of letters. limit when it is that many or more.
  */
 unsigned edit_distance(const char *from, const char *to, unsigned limit);
 

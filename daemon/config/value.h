@@ -8,10 +8,10 @@
 #include "base/option.h"
 
 /*
- * Sets the field of the row in a settings struct. directory is where the relative path of an OPTION_FILE
- * begins, NULL the working directory. Returns NULL, or a sentence that quotes what it could not take:
- * `"5 parsecs" is not a duration such as 250ms, 5s, 2m, 1h`; valid until the thread's next call. What
- * the field held before is freed. On an error the field is as before.
+ * Sets the field of the row in a settings struct. directory is where the relative path of an
+ * OPTION_FILE begins, NULL the working directory. Returns NULL, or a sentence that quotes what it
+ * could not take: `"5 parsecs" is not a duration such as 250ms, 5s, 2m, 1h`; valid until the
+ * thread's next call. What the field held before is freed. On an error the field is as before.
  */
 const char *value_set(const struct option *option, void *settings, const char *text,
 		      const char *directory);
@@ -22,13 +22,20 @@ void value_clear(const struct option *option, void *settings);
 /* Clears the fields of a whole table; makes a zeroed struct a valid one. */
 void values_clear(const struct option *table, void *settings);
 
-/* Whether the field is the same in two settings structs, and the bytes of the file that it names. */
+/*
+ * Whether the field is the same in two settings structs, and the bytes of the file that it names.
+ */
 bool value_equal(const struct option *option, const void *a, const void *b);
 
-/* The type and the range of a row in words, for -l: "duration, 1ms to 365d, or none". Returns buffer. */
+/*
+ * The type and the range of a row in words, for -l: "duration, 1ms to 365d, or none". Returns
+ * buffer.
+ */
 const char *value_describe(const struct option *option, char *buffer, size_t size);
 
-/* What follows is between the files that implement the types: value.c, value_list.c and number.c. */
+/*
+ * What follows is between the files that implement the types: value.c, value_list.c and number.c.
+ */
 
 struct value_type {
 	const char *noun;	/* for -l, and "is not a NOUN" of numbers */

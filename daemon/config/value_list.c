@@ -176,8 +176,8 @@ addresses_set(const struct option *option, void *field, const char *text, const 
 	struct address_list list;
 
 	(void)directory;
-	const char *wrong = address_list_parse(text, option->type == OPTION_LISTEN ? FOR_LISTEN : FOR_CONNECT,
-					       &list);
+	const char *wrong = address_list_parse(
+		text, option->type == OPTION_LISTEN ? FOR_LISTEN : FOR_CONNECT, &list);
 	if (wrong == NULL)
 		*(struct address_list *)field = list;
 	return wrong;

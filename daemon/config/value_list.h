@@ -4,7 +4,9 @@
 
 #include "net/address.h"
 
-/* Calls use for every item, without the blanks around it; an empty one is an error. As value_set. */
+/*
+ * Calls use for every item, without the blanks around it; an empty one is an error. As value_set.
+ */
 const char *list_each(const char *text, const char *(*use)(const char *item, void *arg), void *arg);
 
 /* What addresses are for: to be bound, to be dialled, or to be dialled by a connector. */

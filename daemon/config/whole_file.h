@@ -16,9 +16,9 @@ struct whole_file {
 };
 
 /*
- * Reads a file into *file, whose bytes the caller frees. trusted: run as root, refuse one that others
- * may write. Never waits for a FIFO or a device. Returns NULL, or the tail of a sentence, valid until
- * the thread's next call.
+ * Reads a file into *file, whose bytes the caller frees. trusted: run as root, refuse one that
+ * others may write. Never waits for a FIFO or a device. Returns NULL, or the tail of a sentence,
+ * valid until the thread's next call.
  */
 const char *whole_file_read(const char *path, bool trusted, struct whole_file *file);
 

@@ -20,7 +20,9 @@ address_may_be(const struct address *address, int family)
 		return false;
 	if (inet_pton(AF_INET, address->host, &in) == 1)
 		return family == AF_INET;
-	/* With an interface behind it it is no address for inet_pton(3), but only IPv6 has colons. */
+	/*
+	 * With an interface behind it it is no address for inet_pton(3), but only IPv6 has colons.
+	 */
 	if (inet_pton(AF_INET6, address->host, &in6) == 1)
 		return family == (IN6_IS_ADDR_V4MAPPED(&in6) ? AF_INET : AF_INET6);
 	return strchr(address->host, ':') == NULL || family == AF_INET6;

@@ -113,7 +113,8 @@ source_bind(int fd, const union peer_address *source)
 
 enum attempt
 attempt_begin(const struct sockaddr_any *address, const union peer_address *source,
-	      const char *interface, const struct socket_options *options, int *fd, const char **step)
+	      const char *interface, const struct socket_options *options, int *fd,
+	      const char **step)
 {
 	int family = address->u.sa.sa_family;
 	enum attempt attempt;
@@ -129,11 +130,12 @@ attempt_begin(const struct sockaddr_any *address, const union peer_address *sour
 	if (wrong != NULL)
 		log_debug("a connection begins without %s", wrong);
 	if (family != AF_UNIX && interface != NULL
-	    && setsockopt(*fd, SOL_SOCKET, SO_BINDTODEVICE, interface, (socklen_t)strlen(interface)) < 0) {
+	    && setsockopt(*fd, SOL_SOCKET, SO_BINDTODEVICE, interface, (socklen_t)strlen(interface))
+		       < 0) {
 		*step = "bind_device: ";
 		attempt = ATTEMPT_FAILED;
 	} else if (family != AF_UNIX && source != NULL && source->sa.sa_family != AF_UNSPEC
-	    && source_bind(*fd, source) < 0) {
+		   && source_bind(*fd, source) < 0) {
 		*step = "bind: ";
 		attempt = ATTEMPT_FAILED;
 	} else {

@@ -16,11 +16,12 @@ enum attempt {
 };
 
 /*
- * Makes a socket and begins to connect it. source, interface and options may be NULL. When that fails, no
- * socket is left, and *step is what has failed: "", "bind: " or "bind_device: ".
+ * Makes a socket and begins to connect it. source, interface and options may be NULL. When that
+ * fails, no socket is left, and *step is what has failed: "", "bind: " or "bind_device: ".
  */
 enum attempt attempt_begin(const struct sockaddr_any *address, const union peer_address *source,
-			   const char *interface, const struct socket_options *options, int *fd, const char **step);
+			   const char *interface, const struct socket_options *options, int *fd,
+			   const char **step);
 
 /* Goes on with one that knocks: any of the four. The socket stays the caller's. */
 enum attempt attempt_again(const struct sockaddr_any *address, int fd);

@@ -13,8 +13,9 @@ struct backoff {
 void backoff_init(struct backoff *backoff, uint64_t min_ms, uint64_t max_ms, uint64_t seed);
 
 /*
- * The next wait, from min to max: the base doubles each time, and chance adds up to half of it, so that
- * those who have lost the same peer do not come back at once. At max chance takes away up to a quarter.
+ * The next wait, from min to max: the base doubles each time, and chance adds up to half of it, so
+ * that those who have lost the same peer do not come back at once. At max chance takes away up to a
+ * quarter.
  */
 uint64_t backoff_next(struct backoff *backoff);
 

@@ -21,8 +21,9 @@ struct batch *batch_new(void);
 void batch_free(struct batch *batch);
 
 /*
- * Adds send(2), without waiting, or close(2) to a batch, BATCH_MAX in all at most. *result, which is
- * set by batch_go, is what the call returns, or the negative error; the bytes must stay until then.
+ * Adds send(2), without waiting, or close(2) to a batch, BATCH_MAX in all at most. *result, which
+ * is set by batch_go, is what the call returns, or the negative error; the bytes must stay until
+ * then.
  */
 void batch_send(struct batch *batch, int fd, const void *bytes, size_t length, int *result);
 void batch_close(struct batch *batch, int fd, int *result);

@@ -50,7 +50,8 @@ commons_find(struct commons *commons, const char *kind, const char *name)
 
 	pthread_mutex_lock(&commons->mutex);
 	common = commons->first;
-	while (common != NULL && (strcmp(common->kind, kind) != 0 || strcmp(common->name, name) != 0))
+	while (common != NULL
+	       && (strcmp(common->kind, kind) != 0 || strcmp(common->name, name) != 0))
 		common = common->next;
 	if (common != NULL)
 		common->shares++;
@@ -71,8 +72,8 @@ commons_add(struct commons *commons, struct common *common)
 }
 
 struct common *
-commons_take(struct commons *commons, const char *kind, const char *name, void *(*make)(void *arg), void *arg,
-	     void (*release)(void *thing))
+commons_take(struct commons *commons, const char *kind, const char *name, void *(*make)(void *arg),
+	     void *arg, void (*release)(void *thing))
 {
 	struct common *common = commons != NULL ? commons_find(commons, kind, name) : NULL;
 
@@ -134,8 +135,8 @@ common_release(struct common *common)
 const char *
 shared_name(const struct protocol *protocol, const void *settings, const char *section)
 {
-	const struct option *row = protocol->shares != NULL ? option_find(protocol->options, protocol->shares)
-							    : NULL;
+	const struct option *row =
+		protocol->shares != NULL ? option_find(protocol->options, protocol->shares) : NULL;
 	const char *name = NULL;
 
 	if (row != NULL)

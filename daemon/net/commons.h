@@ -13,9 +13,9 @@ struct commons *commons_new(void);
 void commons_free(struct commons *commons);
 
 /*
- * Takes part in what has this kind and name. When nobody does yet, make(arg) makes it, NULL with errno
- * when it cannot, and release ends it when the last share is given back. kind lives for ever. commons
- * NULL: it is made, and shared with nobody. NULL with errno. For the control thread.
+ * Takes part in what has this kind and name. When nobody does yet, make(arg) makes it, NULL with
+ * errno when it cannot, and release ends it when the last share is given back. kind lives for ever.
+ * commons NULL: it is made, and shared with nobody. NULL with errno. For the control thread.
  */
 struct common *commons_take(struct commons *commons, const char *kind, const char *name,
 			    void *(*make)(void *arg), void *arg, void (*release)(void *thing));

@@ -33,7 +33,8 @@ datagram_socket_connect(const struct sockaddr_any *to, const union peer_address 
 	if (family != AF_UNIX && options != NULL)
 		socket_options_set_udp(fd, options, family);
 	if (family != AF_UNIX && interface != NULL
-	    && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, interface, (socklen_t)strlen(interface)) < 0)
+	    && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, interface, (socklen_t)strlen(interface))
+		       < 0)
 		error = errno;
 	else if (bind_source(fd, family, source) == 0 && connect(fd, &to->u.sa, to->length) == 0)
 		return fd;

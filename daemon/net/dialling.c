@@ -242,8 +242,9 @@ dialling_try_next(struct dialling *dialling)
 	size_t index = dialling->next;
 	const char *step;
 	int fd, error;
-	enum attempt attempt = attempt_begin(address_at(dialling, index), dialling->dial.source,
-					     dialling->dial.interface, dialling->endpoint->socket, &fd, &step);
+	enum attempt attempt =
+		attempt_begin(address_at(dialling, index), dialling->dial.source,
+			      dialling->dial.interface, dialling->endpoint->socket, &fd, &step);
 
 	if ((attempt == ATTEMPT_WAITS || attempt == ATTEMPT_KNOCKS)
 	    && runner_add(dialling, index, fd, attempt == ATTEMPT_KNOCKS) < 0) {

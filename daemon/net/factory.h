@@ -10,9 +10,9 @@ struct reactor;
 struct resolver;
 
 /*
- * Makes a factory with one reference. name and settings (of protocol->settings_size bytes) belong to
- * owner, and live until release(owner) is called: when the factory ends, or when this fails. commons,
- * which may be NULL, has what it shares with others, and outlives it. NULL with errno.
+ * Makes a factory with one reference. name and settings (of protocol->settings_size bytes) belong
+ * to owner, and live until release(owner) is called: when the factory ends, or when this fails.
+ * commons, which may be NULL, has what it shares with others, and outlives it. NULL with errno.
  */
 struct factory *factory_new(const struct protocol *protocol, const char *name, const void *settings,
 			    struct commons *commons, void *owner, void (*release)(void *owner));
@@ -22,15 +22,15 @@ struct factory *factory_ref(struct factory *factory);
 void factory_unref(struct factory *factory);
 
 /*
- * Starts and stops what it does besides its connections: factory_started and factory_stopped are called on
- * the reactor, which lives on. For the control thread.
+ * Starts and stops what it does besides its connections: factory_started and factory_stopped are
+ * called on the reactor, which lives on. For the control thread.
  */
 void factory_start(struct factory *factory, struct reactor *reactor, struct resolver *resolver);
 void factory_stop(struct factory *factory);
 
 /*
- * On which of so many reactors it lives: those of many sections are spread evenly, those that share something
- * are on one.
+ * On which of so many reactors it lives: those of many sections are spread evenly, those that share
+ * something are on one.
  */
 size_t factory_home(const struct factory *factory, size_t reactor_count);
 

@@ -25,7 +25,9 @@ enum { OUTBOX_MESSAGE_MAX = 4096 };
 struct outbox *outbox_new(struct reactor *reactor);
 void outbox_free(struct outbox *outbox);
 
-/* The reactor's thread has ended: what is left is done by another one, which may not use the batch. */
+/*
+ * The reactor's thread has ended: what is left is done by another one, which may not use the batch.
+ */
 void outbox_thread_ended(struct outbox *outbox);
 
 /*

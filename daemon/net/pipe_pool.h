@@ -8,8 +8,8 @@
 struct transport;
 
 /*
- * As many bytes as a pipe holds, and as many pipes as a reactor has. What is in them is the kernel's
- * memory; an ordinary user may have 64 MiB of that (pipe(7): pipe-user-pages-soft).
+ * As many bytes as a pipe holds, and as many pipes as a reactor has. What is in them is the
+ * kernel's memory; an ordinary user may have 64 MiB of that (pipe(7): pipe-user-pages-soft).
  */
 enum { PIPE_SIZE = 512 * 1024, PIPES_MAX = 8 };
 

@@ -24,8 +24,9 @@ struct socket_options {
  */
 
 /*
- * For a TCP socket that is about to be connected to a peer: no delay, keep-alive, user time-out, unsent
- * bytes, DSCP. A peer on a loopback address cannot vanish without a word and is sent no keep-alive.
+ * For a TCP socket that is about to be connected to a peer: no delay, keep-alive, user time-out,
+ * unsent bytes, DSCP. A peer on a loopback address cannot vanish without a word and is sent no
+ * keep-alive.
  */
 const char *socket_options_set(int fd, const struct socket_options *options,
 			       const struct sockaddr *peer);

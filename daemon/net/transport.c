@@ -32,8 +32,9 @@ transport_free(struct transport *transport)
 		counters->open--;
 		counters->closed[transport->reason]++;
 		if (!endpoint->dialled)
-			log_info("%s: %s: closed: %s, %llu bytes in, %llu out, %.3f s", endpoint->name,
-				 transport_peer_text(transport), reason_word(transport->reason),
+			log_info("%s: %s: closed: %s, %llu bytes in, %llu out, %.3f s",
+				 endpoint->name, transport_peer_text(transport),
+				 reason_word(transport->reason),
 				 (unsigned long long)transport->received,
 				 (unsigned long long)transport->sent,
 				 (double)(reactor_now_ms() - transport->made_ms) / 1000);
@@ -206,7 +207,8 @@ transport_local(const struct transport *transport, union peer_address *local)
 	own.length = sizeof own.u;
 	if (transport->carried) {
 		*local = *carried_local(transport);
-	} else if (!transport->closed && getsockname(transport_fd(transport), &own.u.sa, &own.length) == 0
+	} else if (!transport->closed
+		   && getsockname(transport_fd(transport), &own.u.sa, &own.length) == 0
 		   && own.u.sa.sa_family != AF_UNIX) {
 		memcpy(local, &own.u, sizeof *local);
 		address_unmap(local);

@@ -177,7 +177,10 @@ transport_close_delivered(struct transport *transport)
 	if (transport->closed || transport->write_side != WRITE_ENDED
 	    || transport->read_side != READ_DROPPING || transport->endpoint->pumped)
 		return;
-	/* To close on a peer that still sends would be a reset, before it has read what it was owed. */
+	/*
+	 * To close on a peer that still sends would be a reset, before it has read what it was
+	 * owed.
+	 */
 	if (reactor_now_ms() - transport->active_ms < QUIET_MS)
 		return;
 	if (transport_acknowledged(transport) == transport->sent)

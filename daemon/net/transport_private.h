@@ -27,15 +27,15 @@ enum read_side { READ_OPEN, READ_DROPPING, READ_ENDED };
 enum write_side { WRITE_OPEN, WRITE_ENDING, WRITE_ENDED };
 
 /*
- * With edges (epoll) a socket is registered once, or twice, and an event says that something has changed.
- * What is known of the bytes that it holds for us:
+ * With edges (epoll) a socket is registered once, or twice, and an event says that something has
+ * changed. What is known of the bytes that it holds for us:
  *
  *   edge ──▶ UNREAD_SOME ── a short read ──▶ UNREAD_HARDLY ── LOOK_MS later, a look ──▶ UNREAD_NONE
  *              │    ▲
  *              └────┘ a full read: goes on in the next turn
  *
- * A read can be short although there is more: before urgent data, or after a descriptor that a unix peer
- * has passed.
+ * A read can be short although there is more: before urgent data, or after a descriptor that a unix
+ * peer has passed.
  */
 enum unread { UNREAD_NONE, UNREAD_HARDLY, UNREAD_SOME };
 

@@ -118,8 +118,8 @@ transport_push_inlet(struct transport *to)
 }
 
 /*
- * Before an urgent byte splice(2) says that there is nothing, or even that the stream has ended, whatever is
- * behind it: recv(2) skips it.
+ * Before an urgent byte splice(2) says that there is nothing, or even that the stream has ended,
+ * whatever is behind it: recv(2) skips it.
  */
 static ssize_t
 splice_none(const struct transport *from, ssize_t length)

@@ -75,7 +75,10 @@ transport_is_silent(struct transport *transport, int64_t ms)
 	return false;
 }
 
-/* The least time after which its system has acknowledged something; 0: not known. (tcp(7), TCP_INFO) */
+/*
+ * The least time after which its system has acknowledged something; 0: not known. (tcp(7),
+ * TCP_INFO)
+ */
 static uint64_t
 round_trip_ms(const struct transport *transport)
 {
@@ -140,7 +143,8 @@ transport_deadline_reached(void *arg)
 		} else {
 			transport_abort(transport, REASON_WRITE_TIMEOUT);
 		}
-	} else if (!transport->losing && !transport_is_silent(transport, transport->idle_timeout_ms)) {
+	} else if (!transport->losing
+		   && !transport_is_silent(transport, transport->idle_timeout_ms)) {
 		transport_update_deadline(transport);
 	} else if (transport->protocol->silent != NULL && !transport->losing) {
 		transport->protocol->silent(transport);

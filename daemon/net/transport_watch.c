@@ -32,8 +32,8 @@ transport_reads(const struct transport *transport)
 static int
 transport_register(struct transport *transport, int fd, unsigned interest)
 {
-	if (reactor_watch(transport->endpoint->reactor, &transport->event, fd, (short)(interest | EV_PERSIST),
-			  transport_on_event, transport)
+	if (reactor_watch(transport->endpoint->reactor, &transport->event, fd,
+			  (short)(interest | EV_PERSIST), transport_on_event, transport)
 	    != 0)
 		return -1;
 	transport->interest = interest & 0xff;
@@ -85,14 +85,15 @@ transport_update_interest(struct transport *transport)
 	if (transport->closed)
 		return;
 	if (!transport_has_edges(transport)) {
-		interest = (transport_reads(transport) ? EV_READ : 0u) | (output_waits ? EV_WRITE : 0u);
+		interest = (transport_reads(transport) ? EV_READ : 0u)
+			   | (output_waits ? EV_WRITE : 0u);
 		if (interest != transport->interest)
 			transport_reregister(transport, interest);
 		return;
 	}
 	/*
-	 * Once a TCP socket has been waited for to take more, that costs nothing any more: the kernel only tells
-	 * who has been refused. A unix socket tells of each read of its peer.
+	 * Once a TCP socket has been waited for to take more, that costs nothing any more: the
+	 * kernel only tells who has been refused. A unix socket tells of each read of its peer.
 	 */
 	interest = transport->interest;
 	if (output_waits && transport->full)
@@ -130,7 +131,10 @@ transport_note_read(struct transport *transport, bool full)
 		transport_look_later(transport);
 }
 
-/* The edge of a peer that has gone meanwhile has passed. Most connections end before that is looked for. */
+/*
+ * The edge of a peer that has gone meanwhile has passed. Most connections end before that is looked
+ * for.
+ */
 void
 transport_note_end(struct transport *transport)
 {
@@ -139,8 +143,8 @@ transport_note_end(struct transport *transport)
 }
 
 /*
- * Nothing is read, now or any more: has the peer gone altogether? While our side is open, a hang-up says so.
- * What it has sent before comes first.
+ * Nothing is read, now or any more: has the peer gone altogether? While our side is open, a hang-up
+ * says so. What it has sent before comes first.
  */
 static void
 transport_check_peer(struct transport *transport)
@@ -156,7 +160,8 @@ transport_check_peer(struct transport *transport)
 	if ((state.revents & POLLERR) && (unread == 0 || transport->held)) {
 		getsockopt(transport_fd(transport), SOL_SOCKET, SO_ERROR, &error, &length);
 		transport_fail(transport, error != 0 ? error : ECONNRESET);
-	} else if ((state.revents & POLLHUP) && unread == 0 && transport->write_side != WRITE_ENDED) {
+	} else if ((state.revents & POLLHUP) && unread == 0
+		   && transport->write_side != WRITE_ENDED) {
 		transport_close(transport, REASON_PEER_CLOSED);		/* a unix peer, in order */
 	}
 }

@@ -37,9 +37,9 @@ sentence(const char *at, size_t length, const char *why)
 }
 
 /*
- * Finds the end of a text up to its delimiter, before which a backslash protects that and itself. Returns
- * a copy without those backslashes (a regular expression keeps its others), and moves *at behind it; NULL:
- * no memory, or *at is at the end, for it does not close.
+ * Finds the end of a text up to its delimiter, before which a backslash protects that and itself.
+ * Returns a copy without those backslashes (a regular expression keeps its others), and moves *at
+ * behind it; NULL: no memory, or *at is at the end, for it does not close.
  */
 static char *
 delimited_take(const char **at, char delimiter)
@@ -49,8 +49,9 @@ delimited_take(const char **at, char delimiter)
 	if (copy == NULL)
 		return NULL;
 	for (*at += 1; **at != '\0' && **at != delimiter; *at += 1) {
-		bool protects = **at == '\\'
-				&& ((*at)[1] == delimiter || (delimiter == '"' && (*at)[1] == '\\'));
+		bool protects =
+			**at == '\\'
+			&& ((*at)[1] == delimiter || (delimiter == '"' && (*at)[1] == '\\'));
 		/* Of a regular expression two backslashes are one that means itself. */
 		if (!protects && **at == '\\' && (*at)[1] != '\0')
 			copy[length++] = *(*at)++;
@@ -135,10 +136,12 @@ filter_add(struct filter *filter, const char **at)
 		return NULL;
 	if (*wrong == '\0')
 		return "has an empty rule: a comma too many";
-	return wrong == pattern_no_memory ? wrong
-				  : sentence(begin, (*at == begin || **at == '\0') ? strlen(begin)
-										   : (size_t)(*at - begin),
-					     wrong);
+	return wrong == pattern_no_memory
+		       ? wrong
+		       : sentence(begin,
+				  (*at == begin || **at == '\0') ? strlen(begin)
+								 : (size_t)(*at - begin),
+				  wrong);
 }
 
 const char *

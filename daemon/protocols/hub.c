@@ -98,7 +98,10 @@ hub_publish(struct hub *hub, const struct hub_text *text)
 	return true;
 }
 
-/* The first of the lines that somebody is to get who joins now. Lines are in the order of their times. */
+/*
+ * The first of the lines that somebody is to get who joins now. Lines are in the order of their
+ * times.
+ */
 static uint64_t
 history_first(const struct ring *ring, const struct hub_history *history)
 {
@@ -118,11 +121,12 @@ history_first(const struct ring *ring, const struct hub_history *history)
 }
 
 void
-hub_join(struct hub *hub, struct hub_member *member, struct transport *transport, struct hub_policy *policy,
-	 const struct hub_history *history)
+hub_join(struct hub *hub, struct hub_member *member, struct transport *transport,
+	 struct hub_policy *policy, const struct hub_history *history)
 {
 	uint64_t first = history_first(hub->ring, history);
-	assert(hub->reactor == NULL || hub->members == 0 || hub->reactor == transport_reactor(transport));
+	assert(hub->reactor == NULL || hub->members == 0
+	       || hub->reactor == transport_reactor(transport));
 	hub->reactor = transport_reactor(transport);
 	*member = (struct hub_member){ .hub = NULL };
 	if (policy_enter(hub, policy, first) < 0) {
@@ -229,7 +233,8 @@ hub_resize(struct hub *hub, struct ring *ring)
 	struct ring *old = hub->ring;
 	uint64_t first = old->first;
 	hub_flush(hub);
-	while (old->head - ring_begin(old, first) > ring->size || old->next - first > ring->line_mask + 1)
+	while (old->head - ring_begin(old, first) > ring->size
+	       || old->next - first > ring->line_mask + 1)
 		first++;
 	while (old->first < first)
 		hub_drop_line(hub);

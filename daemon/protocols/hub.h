@@ -24,7 +24,10 @@ struct hub_policy {
 	bool crlf;			/* what ends the lines that it gets; they are stored with LF */
 	enum on_slow on_slow;
 	const struct filter *filter;	/* of the lines that it gets, by their text; NULL: all */
-	/* Writes what a member is told after n lines were dropped, with a line end; its length. May be NULL. */
+	/*
+	 * Writes what a member is told after n lines were dropped, with a line end; its length. May
+	 * be NULL.
+	 */
 	size_t (*drop_notice)(const struct hub_policy *policy, uint64_t n, char *to, size_t size);
 
 	/* What follows is the hub's, and all zero to begin with. */
@@ -91,9 +94,9 @@ struct hub_counts {
 };
 
 /*
- * Makes a hub with a ring of size bytes, for lines of at most half of that. NULL with errno. It lives on
- * the reactor of its first member, where all others must be, and where all calls but ref, unref and
- * hub_size are made.
+ * Makes a hub with a ring of size bytes, for lines of at most half of that. NULL with errno. It
+ * lives on the reactor of its first member, where all others must be, and where all calls but ref,
+ * unref and hub_size are made.
  */
 struct hub *hub_new(size_t size);
 struct hub *hub_ref(struct hub *hub);
@@ -103,8 +106,9 @@ void hub_unref(struct hub *hub);
 size_t hub_size(const struct hub *hub);
 
 /*
- * Moves the hub to another ring, which it takes over, with as many of the last lines as fit. Members stay
- * where they are; those whose place is given up have fallen behind. False without memory: it keeps the one it has.
+ * Moves the hub to another ring, which it takes over, with as many of the last lines as fit.
+ * Members stay where they are; those whose place is given up have fallen behind. False without
+ * memory: it keeps the one it has.
  */
 bool hub_resize(struct hub *hub, struct ring *ring);
 
@@ -114,9 +118,9 @@ void hub_close(struct hub *hub, struct hub_section *section);
 bool hub_speaks(const struct hub *hub, const struct hub_section *section);
 
 /*
- * Between these a policy's filter judges each line as it comes, also while there is no member: else all that
- * is history is judged when one joins, at once, which takes seconds where the ring has 1 GiB. So it is still
- * for the lines that were there before, and without memory.
+ * Between these a policy's filter judges each line as it comes, also while there is no member: else
+ * all that is history is judged when one joins, at once, which takes seconds where the ring has 1
+ * GiB. So it is still for the lines that were there before, and without memory.
  */
 void hub_keep_verdicts(struct hub *hub, struct hub_policy *policy);
 void hub_drop_verdicts(struct hub *hub, struct hub_policy *policy);
@@ -124,7 +128,9 @@ void hub_drop_verdicts(struct hub *hub, struct hub_policy *policy);
 struct hub_counts hub_count(const struct hub *hub);
 void hub_count_over_rate(struct hub *hub);
 
-/* Makes a member of a connection, and sends it history. Without memory the connection is aborted. */
+/*
+ * Makes a member of a connection, and sends it history. Without memory the connection is aborted.
+ */
 void hub_join(struct hub *hub, struct hub_member *member, struct transport *transport,
 	      struct hub_policy *policy, const struct hub_history *history);
 
@@ -141,15 +147,18 @@ void hub_member_end(struct hub_member *member, enum reason reason);
 void hub_member_drained(struct hub_member *member);
 
 /*
- * Stores a line and sends it to every member that can take it, at the end of the turn. Whoever's place it
- * takes falls behind: hub_has_room says whether that is all right. False: it is longer than the ring takes.
+ * Stores a line and sends it to every member that can take it, at the end of the turn. Whoever's
+ * place it takes falls behind: hub_has_room says whether that is all right. False: it is longer
+ * than the ring takes.
  */
 bool hub_publish(struct hub *hub, const struct hub_text *text);
 
 /* The number that the next line will have, from 1. */
 uint64_t hub_next_line(const struct hub *hub);
 
-/* Who waits until there is room, embedded in its owner; all zero but the last three to begin with. */
+/*
+ * Who waits until there is room, embedded in its owner; all zero but the last three to begin with.
+ */
 struct hub_waiter {
 	struct hub_waiter *next, **link;	/* link NULL: it does not wait */
 	struct hub_member *member;		/* that publishes; NULL: it has left */
@@ -158,8 +167,8 @@ struct hub_waiter {
 };
 
 /*
- * Whether a line of up to so many bytes can be stored without taking the place of a member that is waited
- * for: of one that is behind and has not used up its credit.
+ * Whether a line of up to so many bytes can be stored without taking the place of a member that is
+ * waited for: of one that is behind and has not used up its credit.
  */
 bool hub_has_room(struct hub *hub, size_t length);
 

@@ -46,7 +46,8 @@ member_clear(struct hub_member *member)
 static bool
 line_is_own(const struct hub_member *member, uint64_t number)
 {
-	return ring_line(member->hub->ring, number)->sender == member->id && !member->policy->loopback;
+	return ring_line(member->hub->ring, number)->sender == member->id
+	       && !member->policy->loopback;
 }
 
 /* Whether all that is in the ring is for the member as it stands there. */
@@ -88,7 +89,8 @@ member_advance(struct hub_member *member, size_t got)
 			member->own--;
 		} else if (policy_passes(hub, member->policy, member->line)) {
 			if (got < whole) {
-				member->cr_sent = member->cr_sent || (line_lacks_cr(member) && got == rest);
+				member->cr_sent =
+					member->cr_sent || (line_lacks_cr(member) && got == rest);
 				member->at = got == rest ? end - 1 : member->at + got;
 				return;
 			}
@@ -114,7 +116,8 @@ member_gather(const struct hub_member *member, struct iovec pieces[static OFFER_
 		return (size_t)(ring->head - member->at);
 	}
 	*count = 0;
-	for (uint64_t number = member->line; number < ring->next && *count < OFFER_PIECES - 5; number++) {
+	for (uint64_t number = member->line; number < ring->next && *count < OFFER_PIECES - 5;
+	     number++) {
 		uint64_t end = line_end(hub, number, at);
 		if (line_is_own(member, number) || !policy_passes(hub, member->policy, number)) {
 			*count += ring_pieces(ring, run, at, pieces + *count);
@@ -150,7 +153,8 @@ member_send_rest(struct hub_member *member)
 	struct hub_rest *rest = member->rest;
 	if (rest == NULL)
 		return true;
-	const struct iovec piece = { .iov_base = rest->bytes + rest->at, .iov_len = rest->length - rest->at };
+	const struct iovec piece = { .iov_base = rest->bytes + rest->at,
+				     .iov_len = rest->length - rest->at };
 	rest->at += transport_offer(member->transport, &piece, 1);
 	if (rest->at < rest->length)
 		return false;
@@ -188,7 +192,8 @@ member_rise(struct hub_member *member)
 	if (dropped > 0 && member->policy->drop_notice != NULL) {
 		char notice[HUB_NOTICE_MAX];
 		transport_write(member->transport, notice,
-				member->policy->drop_notice(member->policy, dropped, notice, sizeof notice));
+				member->policy->drop_notice(member->policy, dropped, notice,
+							    sizeof notice));
 	}
 }
 

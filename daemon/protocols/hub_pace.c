@@ -7,28 +7,31 @@
 #include "protocols/hub_private.h"
 
 /*
- * A publisher waits while its line would take the place of a member that is behind but has credit. Credit is
- * waiting time: CREDIT_MS at first, and 1 ms comes back every CREDIT_RATIO ms. So one slow member holds the
- * others up for a twentieth of the time in the long run.
+ * A publisher waits while its line would take the place of a member that is behind but has credit.
+ * Credit is waiting time: CREDIT_MS at first, and 1 ms comes back every CREDIT_RATIO ms. So one
+ * slow member holds the others up for a twentieth of the time in the long run.
  *
- * A member is hungry when it has everything, as far as its system has acknowledged it: it starves while publishers
- * wait for others. Of those in the older half of the ring (or further on, where that is in the way)
+ * A member is hungry when it has everything, as far as its system has acknowledged it: it starves
+ * while publishers wait for others. Of those in the older half of the ring (or further on, where
+ * that is in the way)
  *
  *   - who still moves is charged for the time that publishers wait, if at least half of those who receive are
  *     hungry: then it is the slow one. Where most have something to read, it is the hub that is fast;
  *   - whose socket has not moved for STILL_MS is charged all it has, if somebody is hungry (or if it is a publisher
  *     that waits itself, and would rather wait for ever than read); for STILL_FEW_MS, if nearly all are.
  *
- * But members that one busy program reads in turn are still until their turn comes: nobody is charged for moving
- * slowly while others get hungry, from one tick to the next, nor for being still while others move, unless for
- * STILL_MOST_MS. And such a program may be kept from running: nobody having moved means something when it takes twice
- * as long as it lately took until somebody moved again.
+ * But members that one busy program reads in turn are still until their turn comes: nobody is
+ * charged for moving slowly while others get hungry, from one tick to the next, nor for being still
+ * while others move, unless for STILL_MOST_MS. And such a program may be kept from running: nobody
+ * having moved means something when it takes twice as long as it lately took until somebody moved
+ * again.
  *
- * Who comes begins with what is left to the one who left with the least: to come again does not renew it.
- * Without credit a member is slow, and is lapped until it has caught up and has credit again. When all are
- * behind and none moves, the write_timeout of their transports ends that.
+ * Who comes begins with what is left to the one who left with the least: to come again does not
+ * renew it. Without credit a member is slow, and is lapped until it has caught up and has credit
+ * again. When all are behind and none moves, the write_timeout of their transports ends that.
  *
- * Time counts only as far as we have seen it: when we have not run for a while, neither have others.
+ * Time counts only as far as we have seen it: when we have not run for a while, neither have
+ * others.
  */
 enum {
 	CREDIT_MS = 500,
@@ -129,7 +132,10 @@ pace_stick(const struct hub_member *member)
 		member->hub->free_to = member->line;
 }
 
-/* Those who receive and are waited for, and those of them who are hungry; publishers that wait and are. */
+/*
+ * Those who receive and are waited for, and those of them who are hungry; publishers that wait and
+ * are.
+ */
 struct standing {
 	unsigned receivers, hungry, hungry_publishers;
 	uint64_t acknowledged;		/* by those who are waited for, altogether */
@@ -145,13 +151,16 @@ hub_standing(const struct hub *hub)
 		standing.hungry += is_hungry && !member->waiting;
 		standing.hungry_publishers += is_hungry && member->waiting;
 		standing.receivers += member->slow;
-		standing.acknowledged += member->slow ? 0 : transport_acknowledged(member->transport);
+		standing.acknowledged +=
+			member->slow ? 0 : transport_acknowledged(member->transport);
 	}
 	for (uint64_t number = hub->ring->first; number < hub->ring->next; number++)
-		for (const struct hub_member *member = ring_line(hub->ring, number)->stuck; member != NULL;
-		     member = member->next)
-			standing.acknowledged += member->slow ? 0 : transport_acknowledged(member->transport);
-	for (const struct hub_waiter *waiter = hub->waiters; waiter != NULL; waiter = waiter->next) {
+		for (const struct hub_member *member = ring_line(hub->ring, number)->stuck;
+		     member != NULL; member = member->next)
+			standing.acknowledged +=
+				member->slow ? 0 : transport_acknowledged(member->transport);
+	for (const struct hub_waiter *waiter = hub->waiters; waiter != NULL;
+	     waiter = waiter->next) {
 		const struct hub_member *member = waiter->member;
 		standing.receivers -= member != NULL && member->policy->receives
 				      && (!member->slow || member->place == HUB_READY);
@@ -164,10 +173,12 @@ static bool
 member_has_stalled(const struct hub_member *member, const struct standing *standing)
 {
 	const struct hub *hub = member->hub;
-	bool is_one_of_few = standing->hungry > 0
-			     && standing->hungry * FEW_SHARE >= standing->receivers * (FEW_SHARE - 1);
+	bool is_one_of_few =
+		standing->hungry > 0
+		&& standing->hungry * FEW_SHARE >= standing->receivers * (FEW_SHARE - 1);
 	/* Of two publishers each has had the other's lines, of one that is not known. */
-	bool others_starve = standing->hungry > 0 || standing->hungry_publishers > 1 || member->waiting;
+	bool others_starve =
+		standing->hungry > 0 || standing->hungry_publishers > 1 || member->waiting;
 	bool nobody_moves = hub->still_ms >= STILL_FEW_MS && hub->still_ms >= 2 * hub->pause_ms;
 	int64_t still_ms = !nobody_moves ? STILL_MOST_MS : is_one_of_few ? STILL_FEW_MS : STILL_MS;
 	return others_starve && hub->waited_ms >= (is_one_of_few ? STILL_FEW_MS : PATIENCE_MS)
@@ -248,7 +259,10 @@ room_lines(const struct hub *hub)
 	return (hub->ring->line_mask + 1) / ROOM_SHARE;
 }
 
-/* Whether a line is in the older half, or must go to make room: few long lines may follow many short ones. */
+/*
+ * Whether a line is in the older half, or must go to make room: few long lines may follow many
+ * short ones.
+ */
 static bool
 is_in_the_way(const struct hub *hub, uint64_t number)
 {

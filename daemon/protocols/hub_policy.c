@@ -26,7 +26,9 @@ bit_set(unsigned char *bits, size_t at, bool value)
 		bits[at / 8] &= (unsigned char)~(1 << at % 8);
 }
 
-/* Judges a line that is in the ring; only one that goes around its edge has to be copied for that. */
+/*
+ * Judges a line that is in the ring; only one that goes around its edge has to be copied for that.
+ */
 static bool
 line_judge(const struct ring *ring, const struct hub_policy *policy, uint64_t number)
 {
@@ -100,7 +102,8 @@ policies_judge(struct hub *hub, const struct hub_text *text)
 {
 	for (struct hub_policy *policy = hub->policies; policy != NULL; policy = policy->next)
 		bit_set(policy->verdicts, (hub->ring->next - 1) & hub->ring->line_mask,
-			policy == text->policy || filter_passes(policy->filter, text->text, text->length));
+			policy == text->policy
+				|| filter_passes(policy->filter, text->text, text->length));
 }
 
 void
@@ -153,7 +156,8 @@ policies_resize(struct hub *hub, const struct ring *ring)
 bool
 policy_passes(const struct hub *hub, const struct hub_policy *policy, uint64_t number)
 {
-	return policy->filter == NULL || bit_is_set(policy->verdicts, number & hub->ring->line_mask);
+	return policy->filter == NULL
+	       || bit_is_set(policy->verdicts, number & hub->ring->line_mask);
 }
 
 uint64_t

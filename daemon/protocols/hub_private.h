@@ -14,10 +14,11 @@
  *                          ▲          ▲                            ▲
  *                       stuck here  stuck within a line         ready: has got everything
  *
- * A ready member is offered what comes, at the end of each turn. One whose socket takes no more hangs on
- * the line it stopped at, and costs nothing until its transport is drained or that line is overwritten. In
- * the latter case it keeps a copy of the rest of the line and has fallen: its next line is the oldest there
- * is then. So publishing takes time for the ready members only, and everyone sees whole lines in one order.
+ * A ready member is offered what comes, at the end of each turn. One whose socket takes no more
+ * hangs on the line it stopped at, and costs nothing until its transport is drained or that line is
+ * overwritten. In the latter case it keeps a copy of the rest of the line and has fallen: its next
+ * line is the oldest there is then. So publishing takes time for the ready members only, and
+ * everyone sees whole lines in one order.
  */
 struct hub {
 	struct deferred flush;		/* first */
@@ -52,7 +53,9 @@ struct hub {
 
 /* hub_member.c */
 
-/* Sends a member all it has not got, as far as its socket takes it, and puts it where it belongs. */
+/*
+ * Sends a member all it has not got, as far as its socket takes it, and puts it where it belongs.
+ */
 void member_send(struct hub_member *member);
 
 /* The line that a stuck member stopped at is to be overwritten. */
@@ -69,7 +72,9 @@ void member_clear(struct hub_member *member);
 
 /* hub_policy.c */
 
-/* A member of a policy joins, whose first line is this one: 0, or -1 without memory. Or it leaves. */
+/*
+ * A member of a policy joins, whose first line is this one: 0, or -1 without memory. Or it leaves.
+ */
 int policy_enter(struct hub *hub, struct hub_policy *policy, uint64_t first);
 void policy_leave(struct hub *hub, struct hub_policy *policy);
 

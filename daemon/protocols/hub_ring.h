@@ -38,7 +38,10 @@ struct ring {
 	uint64_t first, next;
 };
 
-/* For size bytes, the first line having number 1. NULL with errno. What is not written to costs no memory. */
+/*
+ * For size bytes, the first line having number 1. NULL with errno. What is not written to costs no
+ * memory.
+ */
 struct ring *ring_new(size_t size);
 void ring_free(struct ring *ring);
 
@@ -64,7 +67,10 @@ ring_begin(const struct ring *ring, uint64_t number)
 	return ring->head - (uint32_t)((uint32_t)ring->head - ring_line(ring, number - 1)->end);
 }
 
-/* Whether so many bytes and lines could be added without giving up a line after those before `number`. */
+/*
+ * Whether so many bytes and lines could be added without giving up a line after those before
+ * `number`.
+ */
 static inline bool
 ring_fits(const struct ring *ring, uint64_t number, size_t bytes, size_t lines)
 {
@@ -73,12 +79,16 @@ ring_fits(const struct ring *ring, uint64_t number, size_t bytes, size_t lines)
 }
 
 /* The bytes from begin to end in one piece, or in two around the edge; none: 0. */
-int ring_pieces(const struct ring *ring, uint64_t begin, uint64_t end, struct iovec pieces[static 2]);
+int
+ring_pieces(const struct ring *ring, uint64_t begin, uint64_t end, struct iovec pieces[static 2]);
 
 /* Copies the bytes from begin to end. */
 void ring_copy(const struct ring *ring, uint64_t begin, uint64_t end, uint8_t *to);
 
-/* Adds a line, for which there is room, of some pieces; its entry is still to be filled in but for `end`. */
+/*
+ * Adds a line, for which there is room, of some pieces; its entry is still to be filled in but for
+ * `end`.
+ */
 struct line *ring_add(struct ring *ring, const struct iovec *pieces, int count);
 
 /* Gives the oldest line up. */

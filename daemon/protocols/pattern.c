@@ -1,10 +1,10 @@
 /*
  * pattern.c - an extended regular expression, found in a line or not in time that is bounded.
  *
- * regexec(3) of glibc begins anew at each byte of a line, which takes seconds for 64 KiB that are made for that,
- * and keeps memory for what it has seen; regcomp(3) takes gigabytes for 30 characters. Here all ways through
- * the steps go on together, byte by byte. Two that come to the same step are one, so that there are never
- * more ways than steps (Thompson, 1968).
+ * regexec(3) of glibc begins anew at each byte of a line, which takes seconds for 64 KiB that are
+ * made for that, and keeps memory for what it has seen; regcomp(3) takes gigabytes for 30
+ * characters. Here all ways through the steps go on together, byte by byte. Two that come to the
+ * same step are one, so that there are never more ways than steps (Thompson, 1968).
  */
 #include "protocols/pattern.h"
 

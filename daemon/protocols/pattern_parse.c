@@ -201,7 +201,10 @@ times_take(const char **at, int *least, int *most)
 	return *least > TIMES_MAX || *most > TIMES_MAX ? too_large : NULL;
 }
 
-/* Writes the last `length` steps so often; before each that may be left out a fork leads to the end. */
+/*
+ * Writes the last `length` steps so often; before each that may be left out a fork leads to the
+ * end.
+ */
 static const char *
 copies_write(struct writer *writer, size_t length, size_t least, size_t most)
 {

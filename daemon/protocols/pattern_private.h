@@ -56,8 +56,8 @@ byte_set_add(struct byte_set *set, uint8_t byte)
 static inline bool
 byte_is_of_word(uint8_t byte)
 {
-	return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9')
-	       || byte == '_';
+	return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z')
+	       || (byte >= '0' && byte <= '9') || byte == '_';
 }
 
 /* The steps that ways have come to behind a byte, each once: those whose mark is this turn's. */
@@ -80,8 +80,8 @@ struct pattern {
 /* pattern_bracket.c */
 
 /*
- * Takes what stands behind a [ up to its ], and moves *at behind that: NULL and the set, or the tail of a
- * sentence.
+ * Takes what stands behind a [ up to its ], and moves *at behind that: NULL and the set, or the
+ * tail of a sentence.
  */
 const char *bracket_take(const char **at, struct byte_set *set);
 
@@ -92,7 +92,10 @@ void byte_set_invert(struct byte_set *set);
 
 /* pattern_parse.c */
 
-/* Has a pattern's steps and sets written: NULL, or the tail of a sentence; what it owns by then is the caller's. */
+/*
+ * Has a pattern's steps and sets written: NULL, or the tail of a sentence; what it owns by then is
+ * the caller's.
+ */
 const char *pattern_write(struct pattern *pattern, const char *text, size_t most_steps);
 
 #endif

@@ -41,8 +41,8 @@ send_proxy_header(struct transport *client, struct transport *upstream, enum sen
 	size_t length;
 
 	transport_local(client, &local);
-	length = proxy_header_write(version == SEND_PROXY_V1 ? 1 : 2, transport_peer(client), &local,
-				    header);
+	length = proxy_header_write(version == SEND_PROXY_V1 ? 1 : 2, transport_peer(client),
+				    &local, header);
 	transport_write(upstream, header, length);
 }
 
@@ -94,7 +94,9 @@ proxy_drained(struct transport *transport)
 	transport_resume(side->other);
 }
 
-/* The end is passed on. The other side, if it has not ended too, may now be silent for less long. */
+/*
+ * The end is passed on. The other side, if it has not ended too, may now be silent for less long.
+ */
 static void
 proxy_read_ended(struct transport *transport)
 {
@@ -164,8 +166,8 @@ proxy_silent(struct transport *transport)
 }
 
 /*
- * The pair goes on until it ends by itself, or is cut after shutdown_timeout: to end one side for the
- * other would make half a transfer look like a whole one.
+ * The pair goes on until it ends by itself, or is cut after shutdown_timeout: to end one side for
+ * the other would make half a transfer look like a whole one.
  */
 static void
 proxy_stopping(struct transport *client)
@@ -229,7 +231,8 @@ upstream_connection_lost(struct transport *upstream, enum reason reason)
 	struct choice choice = { .upstream = side->upstream };
 
 	choice_end(&choice);
-	proxy_pass_loss(upstream, reason, reason == REASON_PEER_RESET ? REASON_UPSTREAM_RESET : reason);
+	proxy_pass_loss(upstream, reason,
+			reason == REASON_PEER_RESET ? REASON_UPSTREAM_RESET : reason);
 }
 
 /* "tcp://web.example.org:80 (tcp://192.0.2.7:80)": which one, and where that is. */

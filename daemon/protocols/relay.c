@@ -18,7 +18,10 @@
 
 static const struct option_default relay_defaults[] = {
 	{ "idle_timeout", "1h" },
-	/* The ring is the buffer: beyond it a member that does not read had megabytes of the system's memory. */
+	/*
+	 * The ring is the buffer: beyond it a member that does not read had megabytes of the
+	 * system's memory.
+	 */
 	{ "notsent_lowat", "256K" },
 	{ 0 },
 };
@@ -65,14 +68,17 @@ relay_free(struct relay *relay)
 	free(relay);
 }
 
-/* Has all that a section needs made: what fails here leaves a running hub alone. 0, or -1 without memory. */
+/*
+ * Has all that a section needs made: what fails here leaves a running hub alone. 0, or -1 without
+ * memory.
+ */
 static int
 relay_make(struct relay *relay, struct factory *factory)
 {
 	const struct relay_settings *settings = relay->settings;
 	const char *name = shared_name(&relay_protocol, settings, factory_name(factory));
-	relay->common = commons_take(factory_commons(factory), "hub", name, make_hub, (void *)settings,
-				     release_hub);
+	relay->common = commons_take(factory_commons(factory), "hub", name, make_hub,
+				     (void *)settings, release_hub);
 	if (relay->common == NULL)
 		return -1;
 	relay->hub = common_thing(relay->common);
@@ -184,9 +190,10 @@ relay_factory_report(struct factory *factory, void (*line)(void *arg, const char
 			 (unsigned long long)counts->over_rate);
 	snprintf(text, sizeof text,
 		 "hub %s: %u member%s, %u slow, %llu lines, %llu bytes, %llu lines dropped: slow%s",
-		 shared_name(&relay_protocol, call.relay->settings, factory_name(factory)), counts->members,
-		 counts->members == 1 ? "" : "s", counts->slow, (unsigned long long)counts->lines,
-		 (unsigned long long)counts->bytes, (unsigned long long)counts->dropped, over_rate);
+		 shared_name(&relay_protocol, call.relay->settings, factory_name(factory)),
+		 counts->members, counts->members == 1 ? "" : "s", counts->slow,
+		 (unsigned long long)counts->lines, (unsigned long long)counts->bytes,
+		 (unsigned long long)counts->dropped, over_rate);
 	line(arg, text);
 }
 
@@ -214,8 +221,9 @@ relay_connection_made(struct transport *transport)
 	struct relay_peer *peer = transport_state(transport);
 	/* How old lines may be says enough where it is not said how many. */
 	const struct hub_history history = {
-		.lines = settings->history == 0 && settings->history_age != 0 ? UINT64_MAX
-									       : (uint64_t)settings->history,
+		.lines = settings->history == 0 && settings->history_age != 0
+				 ? UINT64_MAX
+				 : (uint64_t)settings->history,
 		.age_ms = settings->history_age,
 	};
 	if (settings->greeting != NULL) {
@@ -229,8 +237,8 @@ relay_connection_made(struct transport *transport)
 }
 
 /*
- * Who has ended its side may still want to receive, as `nc -N` in a pipe does: it stays a member until it
- * closes, or idle_timeout. One that cannot receive has nothing more to do here.
+ * Who has ended its side may still want to receive, as `nc -N` in a pipe does: it stays a member
+ * until it closes, or idle_timeout. One that cannot receive has nothing more to do here.
  */
 static void
 relay_read_ended(struct transport *transport)
@@ -302,7 +310,8 @@ relay_connection_lost(struct transport *transport, enum reason reason)
 	if (peer->member.dropped > 0 || peer->long_lines > 0)
 		log_info("%s: %s: %llu lines dropped: slow, %llu lines too long",
 			 factory_name(transport_factory(transport)), transport_peer_text(transport),
-			 (unsigned long long)peer->member.dropped, (unsigned long long)peer->long_lines);
+			 (unsigned long long)peer->member.dropped,
+			 (unsigned long long)peer->long_lines);
 }
 
 const struct protocol relay_protocol = {

@@ -70,10 +70,16 @@ size_t source_longest_line(const struct relay_settings *settings);
 enum pause source_take_lines(const struct source *source, const uint8_t **at, const uint8_t *end,
 			     int64_t *wait_ms);
 
-/* Takes the last line, which counts although it has no end, if that may be now: PAUSE_NONE; else as above. */
+/*
+ * Takes the last line, which counts although it has no end, if that may be now: PAUSE_NONE; else as
+ * above.
+ */
 enum pause source_take_last(const struct source *source, int64_t *wait_ms);
 
-/* Takes all of them, whether there is room or not, and the last one without an end too, if that counts. */
+/*
+ * Takes all of them, whether there is room or not, and the last one without an end too, if that
+ * counts.
+ */
 void source_take_all(const struct source *source, const uint8_t *at, const uint8_t *end, bool last);
 
 void relay_take_datagram(struct datagram *datagram, const uint8_t *bytes, size_t length);
@@ -87,7 +93,10 @@ void relay_take_end(struct transport *transport);
 /* The daemon stops: what the member has sent is published, and relay_stopped called then. */
 void relay_take_stop(struct transport *transport);
 
-/* The member goes; what it had sent before is still published, if need be later, while its section is open. */
+/*
+ * The member goes; what it had sent before is still published, if need be later, while its section
+ * is open.
+ */
 void relay_source_lost(struct transport *transport, enum reason reason);
 
 /* Publishes at once what members that have gone have left. */
@@ -96,7 +105,10 @@ void relay_finish_orphans(struct relay *relay);
 /* relay.c: all that a member had to say while the daemon stops is published. */
 void relay_stopped(struct transport *transport);
 
-/* relay.c: nothing more is heard of a member; it is lost for that reason once it has got all there is. */
+/*
+ * relay.c: nothing more is heard of a member; it is lost for that reason once it has got all there
+ * is.
+ */
 void relay_ended(struct transport *transport, enum reason reason);
 
 extern const struct probe relay_probe;

@@ -7,7 +7,9 @@
 #include "protocols/filter.h"
 #include "protocols/relay_private.h"
 
-/* Whether a line would go through the section both ways; without memory to know, it is not tried. */
+/*
+ * Whether a line would go through the section both ways; without memory to know, it is not tried.
+ */
 static bool
 probe_may_pass(const struct relay_settings *settings, const uint8_t *line, size_t length)
 {

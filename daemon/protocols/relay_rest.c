@@ -12,13 +12,15 @@
 enum { ORPHANS_MOST = 64 };
 
 /*
- * What one read has brought, as far as it could not be published yet. Its member is not read meanwhile:
+ * What one read has brought, as far as it could not be published yet. Its member is not read
+ * meanwhile:
  *
  *   read ──▶ lines ──▶ hub
  *              │ no room, or over line_rate: a rest, paused
  *              └──▶ waits for room, or for the deadline ──▶ lines ──▶ hub ... ──▶ read again
  *
- * When the member goes, as one on a unix socket may at once, its rest goes on alone, as an orphan of the section.
+ * When the member goes, as one on a unix socket may at once, its rest goes on alone, as an orphan
+ * of the section.
  */
 struct relay_rest {
 	struct hub_waiter waiter;	/* first */
@@ -76,7 +78,8 @@ rest_wait(struct relay_rest *rest, enum pause pause, int64_t wait_ms)
 	if (pause == PAUSE_ROOM)
 		hub_wait(rest->relay->hub, &rest->waiter);
 	else
-		reactor_set_deadline(rest->reactor, &rest->deadline, reactor_now_ms() + (uint64_t)wait_ms);
+		reactor_set_deadline(rest->reactor, &rest->deadline,
+				     reactor_now_ms() + (uint64_t)wait_ms);
 }
 
 static void
@@ -156,11 +159,12 @@ rest_due(void *arg)
 }
 
 /*
- * Keeps what could not be taken yet, and does not read its sender until it is. NULL without memory: then the
- * sender is aborted.
+ * Keeps what could not be taken yet, and does not read its sender until it is. NULL without memory:
+ * then the sender is aborted.
  */
 static struct relay_rest *
-relay_hold(const struct source *source, const uint8_t *at, size_t length, enum pause pause, int64_t wait_ms)
+relay_hold(const struct source *source, const uint8_t *at, size_t length, enum pause pause,
+	   int64_t wait_ms)
 {
 	struct transport *transport = source->transport;
 	struct relay_rest *rest = malloc(sizeof *rest + length);
@@ -215,7 +219,8 @@ relay_take_bytes(struct transport *transport, const uint8_t *bytes, size_t lengt
 	const uint8_t *at = bytes;
 	int64_t wait_ms = 0;
 	assert(source.peer->rest == NULL);
-	if (source.relay->settings->role == ROLE_OUT || source.peer->member.hub == NULL || source.peer->ending)
+	if (source.relay->settings->role == ROLE_OUT || source.peer->member.hub == NULL
+	    || source.peer->ending)
 		return;
 	enum pause pause = source_take_lines(&source, &at, bytes + length, &wait_ms);
 	if (pause == PAUSE_ROOM || pause == PAUSE_RATE)

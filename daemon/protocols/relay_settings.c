@@ -33,8 +33,8 @@ const struct option relay_options[] = {
 	  "what ends the lines that peers get; both are always read" },
 	{ "history", OPTION_NUMBER, 0, FIELD(history), 0, 1000000, NULL, "0",
 	  "lines sent to whoever joins, as far as the buffer has them" },
-	{ "history_age", OPTION_DURATION, OPTION_MAY_NONE, FIELD(history_age), 1, 31536000000, NULL, "none",
-	  "how old those lines may be; without history: all that are not older" },
+	{ "history_age", OPTION_DURATION, OPTION_MAY_NONE, FIELD(history_age), 1, 31536000000, NULL,
+	  "none", "how old those lines may be; without history: all that are not older" },
 	{ "buffer", OPTION_SIZE, OPTION_SHARED, FIELD(buffer), 4096, 1 << 30, NULL, "1M",
 	  "the ring of the last lines; all sections of a hub say the same" },
 	{ "on_slow", OPTION_CHOICE, 0, FIELD(on_slow), 0, 0, on_slow_names, "drop",
@@ -43,12 +43,12 @@ const struct option relay_options[] = {
 	  "lines that peers may send and get: +text, -text, /regex/, -/regex/ in order" },
 	{ "line_rate", OPTION_RATE, OPTION_MAY_NONE, FIELD(line_rate), 1, 10000000, NULL, "none",
 	  "lines that one peer may send; who sends more is not read" },
-	{ "drop_notice", OPTION_STRING, OPTION_MAY_NONE, FIELD(drop_notice), 1, TEMPLATE_MAX, NULL, "none",
-	  "line sent to a member that has lost lines; {n} is how many" },
+	{ "drop_notice", OPTION_STRING, OPTION_MAY_NONE, FIELD(drop_notice), 1, TEMPLATE_MAX, NULL,
+	  "none", "line sent to a member that has lost lines; {n} is how many" },
 	{ "prefix", OPTION_STRING, OPTION_MAY_NONE, FIELD(prefix), 1, TEMPLATE_MAX, NULL, "none",
 	  "text before each line, with {time} {peer} {member} {seq}; quotes around it keep blanks" },
-	{ "greeting", OPTION_STRING, OPTION_MAY_NONE, FIELD(greeting), 1, TEMPLATE_MAX, NULL, "none",
-	  "line sent to whoever joins" },
+	{ "greeting", OPTION_STRING, OPTION_MAY_NONE, FIELD(greeting), 1, TEMPLATE_MAX, NULL,
+	  "none", "line sent to whoever joins" },
 	{ 0 },
 };
 
@@ -97,8 +97,8 @@ relay_settings_check(const void *void_settings, const struct address_list *liste
 	char sentence[120];
 	(void)listen;
 	if (settings->buffer < least) {
-		snprintf(sentence, sizeof sentence, "must have %lld bytes at least: twice max_line + %d", least,
-			 RING_MARGIN);
+		snprintf(sentence, sizeof sentence,
+			 "must have %lld bytes at least: twice max_line + %d", least, RING_MARGIN);
 		error(arg, "buffer", sentence);
 	}
 	if (settings->hub != NULL && !hub_name_is_valid(settings->hub))

@@ -19,7 +19,8 @@ enum {
 };
 
 struct relay_settings {
-	int64_t role, loopback, max_line, on_long_line, line_end, history, history_age, buffer, on_slow;
+	int64_t role, loopback, max_line, on_long_line, line_end, history, history_age, buffer,
+		on_slow;
 	struct rate line_rate;
 	char *hub, *drop_notice, *prefix, *greeting, *filter;
 };

@@ -103,7 +103,8 @@ source_ask(const struct source *source, int64_t *wait_ms)
 }
 
 enum pause
-source_take_lines(const struct source *source, const uint8_t **at, const uint8_t *end, int64_t *wait_ms)
+source_take_lines(const struct source *source, const uint8_t **at, const uint8_t *end,
+		  int64_t *wait_ms)
 {
 	const struct relay_settings *settings = source->relay->settings;
 	const struct rate *rate = &settings->line_rate;
@@ -113,7 +114,8 @@ source_take_lines(const struct source *source, const uint8_t **at, const uint8_t
 		enum pause pause = source_ask(source, wait_ms);
 		if (pause != PAUSE_NONE)
 			return pause;
-		result = line_reader_next(source->reader, (size_t)settings->max_line, at, end, &text);
+		result = line_reader_next(source->reader, (size_t)settings->max_line, at, end,
+					  &text);
 		if (result == LINE_NONE && source->bucket != NULL && rate->count != 0)
 			bucket_return(source->bucket, rate);
 		if (result != LINE_NONE && !relay_take(source, result, &text))
@@ -161,7 +163,8 @@ datagram_may_send(const struct source *source)
 {
 	struct relay *relay = source->relay;
 	if (relay->datagram_rate == NULL
-	    || reply_rate_take(relay->datagram_rate, datagram_peer(source->datagram), reactor_now_ms()))
+	    || reply_rate_take(relay->datagram_rate, datagram_peer(source->datagram),
+			       reactor_now_ms()))
 		return true;
 	hub_count_over_rate(relay->hub);
 	return false;

@@ -178,7 +178,9 @@ check_judge(struct check *check, bool ended)
 							  : "closed within the answer");
 }
 
-/* Keeps the first REPLY_MAX bytes of a reply; of a hub's lines the latest, for the one looked for. */
+/*
+ * Keeps the first REPLY_MAX bytes of a reply; of a hub's lines the latest, for the one looked for.
+ */
 static void
 check_take(struct check *check, const uint8_t *bytes, size_t length)
 {

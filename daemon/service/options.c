@@ -53,7 +53,8 @@ options_print_usage(FILE *out)
 	      "\n"
 	      "Runs the listeners of an INI file in the foreground, each bound to a protocol.\n"
 	      "\n"
-	      "  -c, --config FILE       the configuration (default: " SYSCONFDIR "/twined/twined.ini)\n"
+	      "  -c, --config FILE       the configuration (default: " SYSCONFDIR
+	      "/twined/twined.ini)\n"
 	      "  -t, --test              read it, say every error, exit\n"
 	      "  -T, --dump              print it with all defaults\n"
 	      "  -p, --probe [NAME...]   try every address of it, or of those listeners, as a client\n"
@@ -73,7 +74,8 @@ void
 options_print_version(FILE *out)
 {
 	fprintf(out,
-		"twined " PACKAGE_VERSION "\nlibevent %s, inih " INIH_VERSION SYSTEMD_LIBRARY LIBURING_LIBRARY
+		"twined " PACKAGE_VERSION
+		"\nlibevent %s, inih " INIH_VERSION SYSTEMD_LIBRARY LIBURING_LIBRARY
 		"\nfeatures: " SYSTEMD_FEATURE LIBURING_FEATURE "\n",
 		reactor_library_version());
 }
@@ -159,8 +161,8 @@ option_take(struct options *options, int letter, char **argv)
 	case ':':
 		return usage_error("%s needs a value", argv[optind - 1]);
 	default:
-		return usage_error("unknown option %s", optopt > 0 && optopt < 256 ? unknown
-										   : argv[optind - 1]);
+		return usage_error("unknown option %s",
+				   optopt > 0 && optopt < 256 ? unknown : argv[optind - 1]);
 	}
 }
 

@@ -22,8 +22,9 @@ struct running_connectors {
 };
 
 /*
- * Makes the connectors of a configuration that are not as they run already, and leaves all in next: 0, or
- * -1 and errors says why. In either case running_connectors_swap or running_connectors_abandon follows.
+ * Makes the connectors of a configuration that are not as they run already, and leaves all in next:
+ * 0, or -1 and errors says why. In either case running_connectors_swap or
+ * running_connectors_abandon follows.
  */
 int running_connectors_prepare(const struct running_connectors *now, const struct config *config,
 			       const struct running_place *place, struct running_connectors *next,
@@ -34,7 +35,8 @@ void running_connectors_swap(struct running_connectors *now, const struct runnin
 			     const struct running_place *place);
 
 /* Frees what was prepared and does not run. */
-void running_connectors_abandon(const struct running_connectors *now, struct running_connectors *next);
+void
+running_connectors_abandon(const struct running_connectors *now, struct running_connectors *next);
 
 /* For a stop: dials no more and frees them; connections go on. */
 void running_connectors_free(struct running_connectors *connectors);

@@ -12,8 +12,8 @@
 #include "net/port.h"
 
 void
-running_add_error(struct config_errors *errors, const char *place, const char *type, const char *name,
-		  const char *sentence)
+running_add_error(struct config_errors *errors, const char *place, const char *type,
+		  const char *name, const char *sentence)
 {
 	char **lines = realloc(errors->lines, (errors->count + 1) * sizeof *lines);
 	char *line = NULL;
@@ -60,7 +60,8 @@ release_config(void *config)
 /* Makes and binds the listener of a section; predecessor may be NULL. NULL: errors says why. */
 static struct listener *
 listener_make(const struct running_place *place, struct listener_config *config,
-	      const struct running *predecessor, const struct port_list *known, struct config_errors *errors)
+	      const struct running *predecessor, const struct port_list *known,
+	      struct config_errors *errors)
 {
 	char error[512];
 	struct factory *factory =
@@ -111,7 +112,8 @@ port_list_append(struct port_list *list, const struct port_list *more)
 
 /* Every port there is: passed, of a listener that runs, or still held by flows of one that ran. */
 static int
-known_ports(const struct running_set *now, const struct running_place *place, struct port_list *known)
+known_ports(const struct running_set *now, const struct running_place *place,
+	    struct port_list *known)
 {
 	*known = (struct port_list){ 0 };
 	if (port_list_append(known, place->passed) < 0)
@@ -173,8 +175,9 @@ claim_unchanged(const struct running_set *now, const struct config *config,
  * port_list_clear_known in any case. -1: errors says why.
  */
 static int
-prepare(const struct running_set *now, const struct config *config, const struct running_place *place,
-	struct running_set *next, struct port_list *known, struct config_errors *errors)
+prepare(const struct running_set *now, const struct config *config,
+	const struct running_place *place, struct running_set *next, struct port_list *known,
+	struct config_errors *errors)
 {
 	next->items = calloc(config->listener_count + 1, sizeof *next->items);
 	if (next->items == NULL || known_ports(now, place, known) < 0)
@@ -290,7 +293,8 @@ running_set_apply(struct running_set *now, const struct config *config,
 	struct own_addresses *own = NULL;
 
 	if (prepare(now, config, place, &next, &known, errors) == 0
-	    && running_connectors_prepare(&now->connectors, config, place, &next.connectors, errors) == 0)
+	    && running_connectors_prepare(&now->connectors, config, place, &next.connectors, errors)
+		       == 0)
 		own = own_addresses_of(&next);
 	if (own == NULL) {
 		port_list_clear_known(&known);

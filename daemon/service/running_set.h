@@ -42,7 +42,7 @@ int running_set_apply(struct running_set *set, const struct config *config,
 void running_set_free(struct running_set *set);
 
 /* Adds an error line about a section; without memory their number alone tells. */
-void running_add_error(struct config_errors *errors, const char *place, const char *type, const char *name,
-		       const char *sentence);
+void running_add_error(struct config_errors *errors, const char *place, const char *type,
+		       const char *name, const char *sentence);
 
 #endif

@@ -93,7 +93,8 @@ service_new(const struct daemon_settings *settings)
 	for (; service->reactor_count < count; service->reactor_count++) {
 		unsigned index = (unsigned)service->reactor_count;
 
-		service->reactors[index] = reactor_new(index, (enum reactor_backend)settings->reactor);
+		service->reactors[index] =
+			reactor_new(index, (enum reactor_backend)settings->reactor);
 		if (service->reactors[index] == NULL)
 			goto fail;
 		service->workers[index].reactor = service->reactors[index];
@@ -227,11 +228,12 @@ log_listener(const char *name, const struct counters *sum)
 	size_t used = 0;
 
 	if (sum->flows > 0)
-		snprintf(flows, sizeof flows, ", %" PRIu64 " flow%s open of %" PRIu64, sum->flows_open,
-			 sum->flows_open == 1 ? "" : "s", sum->flows);
+		snprintf(flows, sizeof flows, ", %" PRIu64 " flow%s open of %" PRIu64,
+			 sum->flows_open, sum->flows_open == 1 ? "" : "s", sum->flows);
 	for (unsigned i = 0; i < DROP_COUNT; i++)
 		if (sum->datagrams_dropped[i] > 0)
-			used += (size_t)snprintf(dropped + used, sizeof dropped - used, "%s %s %" PRIu64,
+			used += (size_t)snprintf(dropped + used, sizeof dropped - used,
+						 "%s %s %" PRIu64,
 						 used == 0 ? "; not answered:" : ",",
 						 datagram_drop_word(i), sum->datagrams_dropped[i]);
 	log_notice("%s: %" PRIu64 " open, %" PRIu64 " accepted, %" PRIu64 " bytes in, %" PRIu64
@@ -247,7 +249,8 @@ log_connector(const struct connector *connector)
 	char closed[CLOSED_MAX];
 
 	connector_look(connector, &state);
-	log_notice("%s: %s, %" PRIu64 " connection%s so far, %" PRIu64 " bytes in, %" PRIu64 " out%s",
+	log_notice("%s: %s, %" PRIu64 " connection%s so far, %" PRIu64 " bytes in, %" PRIu64
+		   " out%s",
 		   connector_name(connector), state.text, state.counters.accepted,
 		   state.counters.accepted == 1 ? "" : "s", state.counters.bytes_in,
 		   state.counters.bytes_out, closed_format(&state.counters, closed));
@@ -311,8 +314,8 @@ void
 service_answer(struct service *service, const struct question *question, pid_t asker,
 	       struct answer *answer)
 {
-	answer_question(&service->running, service->reactors, service->reactor_count, question, asker,
-			answer);
+	answer_question(&service->running, service->reactors, service->reactor_count, question,
+			asker, answer);
 }
 
 static void
@@ -324,7 +327,9 @@ stop_call(void *reactor)
 void
 service_stop(struct service *service)
 {
-	/* With their sockets: who comes now is to be refused, or to wait for the next who has them. */
+	/*
+	 * With their sockets: who comes now is to be refused, or to wait for the next who has them.
+	 */
 	running_set_free(&service->running);
 	for (size_t i = 0; i < service->reactor_count; i++)
 		reactor_call_wait(service->reactors[i], stop_call, service->reactors[i]);
@@ -373,7 +378,9 @@ service_free(struct service *service)
 		reactor_stop(service->reactors[i]);
 		reactor_join(service->reactors[i]);
 	}
-	/* No thread of it wakes a reactor after this; what is on its way is freed with the reactor. */
+	/*
+	 * No thread of it wakes a reactor after this; what is on its way is freed with the reactor.
+	 */
 	resolver_free(service->resolver);
 	for (size_t i = 0; i < service->reactor_count; i++)
 		reactor_free(service->reactors[i]);

@@ -21,8 +21,12 @@ enum {
 	PATIENCE_S = 10, /* beyond the time asked for; then the server is broken */
 };
 
-struct options options = {
-	.connections = 32, .bytes = 64, .window = 32, .rate = 10000, .seconds = 1, .host = "127.0.0.1"};
+struct options options = { .connections = 32,
+			   .bytes = 64,
+			   .window = 32,
+			   .rate = 10000,
+			   .seconds = 1,
+			   .host = "127.0.0.1" };
 int epoll;
 double started, end;
 int receive_buffer;

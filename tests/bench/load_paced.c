@@ -10,8 +10,8 @@
 /*
  * An open loop: message k is sent at its time on connection k modulo their number, whether the one
  * before it has been answered or not, and its latency counts from when it was due. So a server that
- * stalls pays for every message that the stall has held up, where a client that waits for answers would
- * have sent fewer (and a faster one is not punished by the load that it allows).
+ * stalls pays for every message that the stall has held up, where a client that waits for answers
+ * would have sent fewer (and a faster one is not punished by the load that it allows).
  */
 struct schedule {
 	double *due; /* of every message */
@@ -33,7 +33,8 @@ static void
 send_due(struct schedule *schedule, struct connection *all, double *next)
 {
 	for (; *next <= now() && *next < end; *next += next_gap(schedule)) {
-		struct connection *connection = &all[schedule->sent % (uint64_t)options.connections];
+		struct connection *connection =
+			&all[schedule->sent % (uint64_t)options.connections];
 
 		if (schedule->sent == schedule->size)
 			fail("more messages than the rate allows");
@@ -68,8 +69,9 @@ load_paced(void)
 {
 	struct epoll_event events[EVENTS_A_TURN];
 	struct connection *all = open_connections(SOCK_STREAM);
-	struct schedule schedule = {.size = (uint64_t)((double)options.rate * options.seconds * 2) + 1000,
-				    .random = 1};
+	struct schedule schedule = {
+		.size = (uint64_t)((double)options.rate * options.seconds * 2) + 1000, .random = 1
+	};
 
 	schedule.due = calloc(schedule.size, sizeof *schedule.due);
 	if (schedule.due == NULL)

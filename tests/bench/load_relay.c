@@ -24,7 +24,8 @@ static struct lines {
 static void
 make_lines(void)
 {
-	size_t count = options.count > 0 ? (size_t)options.count : BLOCK_LINES, size = (size_t)options.bytes;
+	size_t count = options.count > 0 ? (size_t)options.count : BLOCK_LINES,
+	       size = (size_t)options.bytes;
 
 	lines.is_checked = options.count > 0;
 	lines.length = count * size;
@@ -56,7 +57,8 @@ publish(struct connection *publisher)
 static void
 read_lines(struct connection *reader)
 {
-	ssize_t n = recv(reader->fd, buffer, sizeof buffer, MSG_DONTWAIT | (lines.is_checked ? 0 : MSG_TRUNC));
+	ssize_t n = recv(reader->fd, buffer, sizeof buffer,
+			 MSG_DONTWAIT | (lines.is_checked ? 0 : MSG_TRUNC));
 
 	if (n < 0 && errno == EAGAIN)
 		return;
@@ -65,7 +67,8 @@ read_lines(struct connection *reader)
 	if (lines.is_checked
 	    && (reader->got + (uint64_t)n > lines.length
 		|| memcmp(buffer, lines.text + reader->got, (size_t)n) != 0))
-		fail("a reader has got something else after %llu bytes", (unsigned long long)reader->got);
+		fail("a reader has got something else after %llu bytes",
+		     (unsigned long long)reader->got);
 	reader->got += (uint64_t)n;
 	lines.got += (uint64_t)n;
 }
@@ -116,7 +119,8 @@ load_relay(void)
 	until = now();
 	for (long i = 0; lines.is_checked && i < options.connections; i++)
 		if (readers[i].got != lines.length)
-			fail("reader %ld has got %llu bytes", i, (unsigned long long)readers[i].got);
+			fail("reader %ld has got %llu bytes", i,
+			     (unsigned long long)readers[i].got);
 	/* The rate is that of the time after the warming up, the count everything. */
 	printf("count=%llu seconds=%.6f lines_per_s=%.1f\n",
 	       (unsigned long long)(lines.got / (uint64_t)options.bytes), until - started,

@@ -1,6 +1,6 @@
 /*
- * fuzz_pattern.c - parses a regular expression, and looks for it in lines: both as regcomp(3) and regexec(3)
- * do, where those take but little. The first line of an input is the expression.
+ * fuzz_pattern.c - parses a regular expression, and looks for it in lines: both as regcomp(3) and
+ * regexec(3) do, where those take but little. The first line of an input is the expression.
  */
 #include <regex.h>
 #include <stdint.h>

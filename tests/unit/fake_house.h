@@ -12,8 +12,8 @@
 #include "net/reason.h"
 
 /*
- * Defines what upstreams use of log.h, deadline.h, factory.h, resolver.h, dialling.h, transport.h and
- * datagram_dial.h, so that the library's are not linked.
+ * Defines what upstreams use of log.h, deadline.h, factory.h, resolver.h, dialling.h, transport.h
+ * and datagram_dial.h, so that the library's are not linked.
  */
 
 /* The clock of reactor_now_ms, and a way for time to pass with everything that falls due in it. */
@@ -35,7 +35,10 @@ struct factory *a_factory(void);
 void house_begin(void);
 void house_end(void);
 
-/* Look-ups: how many there have been, whether one is under way, and the answer to the only one that is. */
+/*
+ * Look-ups: how many there have been, whether one is under way, and the answer to the only one that
+ * is.
+ */
 extern unsigned lookups_made;
 bool is_looking_up(void);
 void answer(const char *hosts, const char *error);
@@ -43,7 +46,10 @@ void answer(const char *hosts, const char *error);
 /* "192.0.2.1" or "2001:db8::1", port 80. */
 struct sockaddr_any place(const char *host);
 
-/* Dials: how many there have been, and whether one is under way. dial_error: unless 0, each fails at once. */
+/*
+ * Dials: how many there have been, and whether one is under way. dial_error: unless 0, each fails
+ * at once.
+ */
 extern unsigned dials_made;
 extern int dial_error;
 bool is_dialling(void);

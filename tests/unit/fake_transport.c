@@ -371,7 +371,10 @@ reactor_call_wait(struct reactor *reactor, void (*fn)(void *arg), void *arg)
 	fn(arg);
 }
 
-/* The clock and the deadlines, weak likewise. They are a list in no order, by prev; next says that one is set. */
+/*
+ * The clock and the deadlines, weak likewise. They are a list in no order, by prev; next says that
+ * one is set.
+ */
 __attribute__((weak)) uint64_t
 reactor_now_ms(void)
 {
@@ -704,7 +707,8 @@ setting_parse(const struct option *row, void *settings, const char *text)
 static void
 settings_free(const struct protocol *protocol, void *settings)
 {
-	for (const struct option *row = protocol->options; row != NULL && row->name != NULL; row++) {
+	for (const struct option *row = protocol->options; row != NULL && row->name != NULL;
+	     row++) {
 		char *field = (char *)settings + row->offset;
 		if (row->type == OPTION_STRING)
 			free(*(char **)field);
@@ -768,10 +772,12 @@ fake_factory(const struct protocol *protocol, ...)
 	must(owner != NULL, "out of memory");
 	va_list values;
 	va_start(values, protocol);
-	*owner = (struct fake_owner){ .protocol = protocol, .settings = settings_new(protocol, values) };
+	*owner = (struct fake_owner){ .protocol = protocol,
+				      .settings = settings_new(protocol, values) };
 	va_end(values);
 	if (protocol->settings_check != NULL)
-		protocol->settings_check(owner->settings, &(struct address_list){ 0 }, sentence_fail, NULL);
+		protocol->settings_check(owner->settings, &(struct address_list){ 0 },
+					 sentence_fail, NULL);
 	struct factory *factory =
 		factory_new(protocol, protocol->name, owner->settings, NULL, owner, owner_release);
 	must(factory != NULL, "factory_new");
@@ -784,7 +790,8 @@ sentence_keep(void *arg, const char *key, const char *wrong)
 {
 	char *sentence = arg;
 	if (sentence[0] == '\0')
-		snprintf(sentence, 400, "%s%s%s", key != NULL ? key : "", key != NULL ? ": " : "", wrong);
+		snprintf(sentence, 400, "%s%s%s", key != NULL ? key : "", key != NULL ? ": " : "",
+			 wrong);
 }
 
 const char *

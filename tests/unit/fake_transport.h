@@ -8,14 +8,17 @@
 #include "net/transport.h"
 
 /*
- * Defines every function of transport.h and datagram.h, so that the library's are not linked, and runs what
- * protocols defer in fake_turn. A failure aborts the test program.
+ * Defines every function of transport.h and datagram.h, so that the library's are not linked, and
+ * runs what protocols defer in fake_turn. A failure aborts the test program.
  */
 
 /* A factory of a protocol with its default settings, but for "key=value" strings up to a NULL. */
 struct factory *fake_factory(const struct protocol *protocol, ...);
 
-/* What the protocol's settings_check says of such settings; NULL: nothing. Valid until the next call. */
+/*
+ * What the protocol's settings_check says of such settings; NULL: nothing. Valid until the next
+ * call.
+ */
 const char *fake_settings_check(const struct protocol *protocol, ...);
 
 /* A connection: the protocol hears of it at once. Its socket takes everything. */
@@ -33,7 +36,9 @@ void fake_end_read(struct transport *transport);
 /* From now on the socket takes so many bytes and then no more. */
 void fake_set_room(struct transport *transport, size_t room);
 
-/* As fake_set_room, and the loop notices it: what is pending goes, drained is called if it is due. */
+/*
+ * As fake_set_room, and the loop notices it: what is pending goes, drained is called if it is due.
+ */
 void fake_drain(struct transport *transport, size_t room);
 
 /* Whether what the socket has taken is still on its way. */
@@ -61,7 +66,10 @@ bool fake_is_paused(const struct transport *transport);
 /* What transport_set_idle_timeout set last; 0 at first. */
 int64_t fake_idle_timeout(const struct transport *transport);
 
-/* Our side was ended (and all is sent), or the whole connection by transport_lose or transport_abort. */
+/*
+ * Our side was ended (and all is sent), or the whole connection by transport_lose or
+ * transport_abort.
+ */
 bool fake_is_write_ended(const struct transport *transport);
 bool fake_is_lost(const struct transport *transport);
 bool fake_is_aborted(const struct transport *transport);

@@ -56,10 +56,14 @@ notice_write(const struct hub_policy *policy, uint64_t n, char *to, size_t size)
 }
 
 static struct hub_policy plain = { .receives = true, .drop_notice = notice_write };
-static struct hub_policy with_loopback = { .receives = true, .loopback = true, .drop_notice = notice_write };
+static struct hub_policy with_loopback = { .receives = true,
+					   .loopback = true,
+					   .drop_notice = notice_write };
 static struct hub_policy silent = { .receives = false };
 static struct hub_policy impatient = { .receives = true, .on_slow = ON_SLOW_CLOSE };
-static struct hub_policy with_crlf = { .receives = true, .crlf = true, .drop_notice = notice_write };
+static struct hub_policy with_crlf = { .receives = true,
+				       .crlf = true,
+				       .drop_notice = notice_write };
 
 static struct transport *
 join(struct factory *factory, struct hub_policy *policy, uint64_t history, size_t room)
@@ -130,7 +134,8 @@ teardown(void **state)
 static void
 lines_of_a_turn_are_one_write(void **state)
 {
-	struct transport *a = join(*state, &plain, 0, SIZE_MAX), *b = join(*state, &plain, 0, SIZE_MAX);
+	struct transport *a = join(*state, &plain, 0, SIZE_MAX),
+			 *b = join(*state, &plain, 0, SIZE_MAX);
 	publish(a, "one\n");
 	publish(a, "two\n");
 	publish(NULL, "three\n");
@@ -346,7 +351,8 @@ a_hub_ends_when_all_have_got_everything(void **state)
 static void
 a_member_ends_alone_when_it_has_got_everything(void **state)
 {
-	struct transport *other = join(*state, &plain, 0, SIZE_MAX), *quick = join(*state, &plain, 0, SIZE_MAX);
+	struct transport *other = join(*state, &plain, 0, SIZE_MAX),
+			 *quick = join(*state, &plain, 0, SIZE_MAX);
 	struct transport *slow = join(*state, &plain, 0, 3);
 	publish(NULL, "before\n");
 	hub_member_end(transport_state(quick), REASON_DONE);
@@ -371,7 +377,8 @@ a_member_ends_alone_when_it_has_got_everything(void **state)
 static void
 a_member_that_goes_does_not_hold_up_the_end(void **state)
 {
-	struct transport *a = join(*state, &plain, 0, SIZE_MAX), *b = join(*state, &plain, 0, SIZE_MAX);
+	struct transport *a = join(*state, &plain, 0, SIZE_MAX),
+			 *b = join(*state, &plain, 0, SIZE_MAX);
 	hub_member_stop(transport_state(a));
 	fake_turn();
 	assert_false(fake_is_lost(a));
@@ -437,7 +444,9 @@ static struct hub_policy
 filtered(const char *rules, struct filter **filter)
 {
 	assert_null(filter_parse(rules, filter));
-	return (struct hub_policy){ .receives = true, .filter = *filter, .drop_notice = notice_write };
+	return (struct hub_policy){ .receives = true,
+				    .filter = *filter,
+				    .drop_notice = notice_write };
 }
 
 static void
@@ -539,7 +548,8 @@ a_line_that_the_ring_cannot_hold_is_refused(void **state)
 static void
 a_hub_that_is_resized_keeps_its_members_and_lines(void **state)
 {
-	struct transport *slow = join(*state, &plain, 0, 50), *quick = join(*state, &plain, 0, SIZE_MAX);
+	struct transport *slow = join(*state, &plain, 0, 50),
+			 *quick = join(*state, &plain, 0, SIZE_MAX);
 	uint64_t next;
 	publish_hundreds(NULL, 0, 40);
 	next = hub_next_line(hub);
@@ -588,7 +598,9 @@ static struct pump *
 pump_start(struct pump *pump, struct transport *transport, unsigned most)
 {
 	*pump = (struct pump){
-		.waiter = { .member = transport_state(transport), .length = 100, .go_on = pump_go_on },
+		.waiter = { .member = transport_state(transport),
+			    .length = 100,
+			    .go_on = pump_go_on },
 		.transport = transport,
 		.most = most,
 	};
@@ -626,7 +638,8 @@ static void
 a_publisher_waits_for_one_that_has_stalled_but_a_moment(void **state)
 {
 	struct transport *sender = join(*state, &silent, 0, SIZE_MAX);
-	struct transport *stalled = join(*state, &plain, 0, 0), *quick = join(*state, &plain, 0, SIZE_MAX);
+	struct transport *stalled = join(*state, &plain, 0, 0),
+			 *quick = join(*state, &plain, 0, SIZE_MAX);
 	struct pump pump;
 	size_t length;
 	pump_start(&pump, sender, 1000);
@@ -676,7 +689,8 @@ static void
 who_still_has_something_to_read_is_not_held_up(void **state)
 {
 	struct transport *sender = join(*state, &silent, 0, SIZE_MAX);
-	struct transport *last = join(*state, &plain, 0, 0), *busy = join(*state, &plain, 0, SIZE_MAX);
+	struct transport *last = join(*state, &plain, 0, 0),
+			 *busy = join(*state, &plain, 0, SIZE_MAX);
 	struct pump pump;
 	fake_set_undelivered(busy, true);
 	pump_start(&pump, sender, 1000);
@@ -698,13 +712,17 @@ who_still_has_something_to_read_is_not_held_up(void **state)
 	fake_close(busy, REASON_PEER_CLOSED);
 }
 
-/* One that reads all the time, but at a tenth of what is published: it costs a twentieth of the time. */
+/*
+ * One that reads all the time, but at a tenth of what is published: it costs a twentieth of the
+ * time.
+ */
 static void
 a_steadily_slow_member_holds_the_others_up_a_twentieth_of_the_time(void **state)
 {
 	enum { STEP_MS = 40, STEPS = 3000, A_STEP = 10 };
 	struct transport *sender = join(*state, &silent, 0, SIZE_MAX);
-	struct transport *slow = join(*state, &plain, 0, 100), *quick = join(*state, &plain, 0, SIZE_MAX);
+	struct transport *slow = join(*state, &plain, 0, 100),
+			 *quick = join(*state, &plain, 0, SIZE_MAX);
 	struct pump pump;
 	unsigned held = 0;
 	pump_start(&pump, sender, 0);
@@ -782,7 +800,8 @@ static void
 who_begins_to_wait_just_before_the_tick_does_not_wait_for_ever(void **state)
 {
 	struct transport *sender = join(*state, &silent, 0, SIZE_MAX);
-	struct transport *stalled = join(*state, &plain, 0, 0), *quick = join(*state, &plain, 0, SIZE_MAX);
+	struct transport *stalled = join(*state, &plain, 0, 0),
+			 *quick = join(*state, &plain, 0, SIZE_MAX);
 	struct pump pump;
 	struct deadline deadline = { .fn = pump_due, .arg = &pump };
 	pump_start(&pump, sender, 45);
@@ -803,7 +822,8 @@ who_begins_to_wait_just_before_the_tick_does_not_wait_for_ever(void **state)
 static void
 who_goes_is_not_waited_for(void **state)
 {
-	struct transport *sender = join(*state, &silent, 0, SIZE_MAX), *reader = join(*state, &plain, 0, 0);
+	struct transport *sender = join(*state, &silent, 0, SIZE_MAX),
+			 *reader = join(*state, &plain, 0, 0);
 	struct transport *other = join(*state, &plain, 0, 0);
 	struct pump pump;
 	pump_start(&pump, sender, 60);
@@ -821,9 +841,10 @@ who_goes_is_not_waited_for(void **state)
 }
 
 /*
- * Random operations against what must hold: a stream is whole lines, growing numbers, none that is not for the
- * member, nothing missing but what a notice in that place counts; and what is missing had to be. Polite
- * publishers publish only where there is room: then nothing is missing at all, unless the ring has shrunk.
+ * Random operations against what must hold: a stream is whole lines, growing numbers, none that is
+ * not for the member, nothing missing but what a notice in that place counts; and what is missing
+ * had to be. Polite publishers publish only where there is room: then nothing is missing at all,
+ * unless the ring has shrunk.
  */
 enum { MEMBERS = 10, SPARE = LINE_LONGEST + 64 };
 
@@ -858,8 +879,8 @@ model_prefix(uint64_t number)
 static size_t
 model_line(uint64_t number, uint32_t sender, size_t length, char line[static LINE_LONGEST])
 {
-	size_t written = (size_t)sprintf(line, "%s%llu %u ", model_prefix(number), (unsigned long long)number,
-					 sender);
+	size_t written = (size_t)sprintf(line, "%s%llu %u ", model_prefix(number),
+					 (unsigned long long)number, sender);
 	while (written + 1 < length)
 		line[written++] = (char)('a' + number % 26);
 	line[written] = '\n';
@@ -939,10 +960,12 @@ model_take(struct model_member *model)
 static void
 model_join(struct model_member *model, struct factory *factory)
 {
-	static struct hub_policy *const policies[] = { &plain, &with_crlf, &with_loopback, &silent, &even };
+	static struct hub_policy *const policies[] = { &plain, &with_crlf, &with_loopback, &silent,
+						       &even };
 	uint64_t history = random() % 3 ? 0 : (uint64_t)random() % 200;
 	*model = (struct model_member){ .unlimited = random() % 4 == 0, .may_lose = !polite };
-	model->next = published_next - published_first < history ? published_first : published_next - history;
+	model->next = published_next - published_first < history ? published_first
+								 : published_next - history;
 	model->transport = join(factory, policies[random() % 5], history,
 				model->unlimited ? SIZE_MAX : (size_t)random() % 5000);
 	model->member = transport_state(model->transport);
@@ -974,7 +997,11 @@ model_publish(struct model_member *sender)
 	const char *prefix = model_prefix(published_next);
 	uint32_t id = sender != NULL ? sender->member->id : 0;
 	long kind = published_next / 2000 % 4 == 0 ? 15 : random() % 16;	/* short ones only, at times */
-	size_t length = 20 + (size_t)random() % (kind == 0 ? LINE_LONGEST - 19 : kind < 6 ? 200 : 8);
+	size_t length = 20
+			+ (size_t)random()
+				  % (kind == 0  ? LINE_LONGEST - 19
+				     : kind < 6 ? 200
+						: 8);
 	length = model_line(published_next, id, length, line);
 	if (published_next == steps || (polite && !hub_has_room(hub, length)))
 		return;
@@ -1058,7 +1085,8 @@ model_run(struct factory *factory)
 			fake_turn();
 			model_take(model);
 			if (model->unlimited && model->member->policy->receives)
-				assert_int_equal(model_count(model, model->next, published_next), 0);
+				assert_int_equal(model_count(model, model->next, published_next),
+						 0);
 		}
 	}
 	for (int i = 0; i < MEMBERS; i++)

@@ -199,7 +199,9 @@ cpu_seconds(void)
 	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-/* Each takes regcomp(3) or regexec(3) of glibc five seconds at least, and these a few milliseconds. */
+/*
+ * Each takes regcomp(3) or regexec(3) of glibc five seconds at least, and these a few milliseconds.
+ */
 static void
 a_line_made_to_cost_much_does_not(void **state)
 {

@@ -32,19 +32,27 @@ receive(struct transport *transport, const char *text)
 	fake_receive(transport, text, strlen(text));
 }
 
-static const char stream[] = "one\ntwo\r\n\n\r\nnul \0 and \xff\rcr\r\r\nlonger than ten\r\nten bytes.\r\n"
-			     "ten bytes.\neleven byte\n\r\n0123456789\r\r\ntail";
+static const char stream[] =
+	"one\ntwo\r\n\n\r\nnul \0 and \xff\rcr\r\r\nlonger than ten\r\nten bytes.\r\n"
+	"ten bytes.\neleven byte\n\r\n0123456789\r\r\ntail";
 enum { STREAM_LENGTH = sizeof stream - 1 };
 #define WHOLE_LINES "one\ntwo\n\n\nnul \0 and \xff\rcr\r\n"
 
-/* Feeds the stream in two cuts, or in bytes, and has the peer end; looks at what another member gets. */
+/*
+ * Feeds the stream in two cuts, or in bytes, and has the peer end; looks at what another member
+ * gets.
+ */
 static void
-assert_relayed(struct factory *factory, size_t first, size_t second, const char *expected, size_t length)
+assert_relayed(struct factory *factory, size_t first, size_t second, const char *expected,
+	       size_t length)
 {
 	struct transport *sender = fake_open(factory), *receiver = fake_open(factory);
 	size_t got_length;
 	for (size_t i = 0; i < STREAM_LENGTH;) {
-		size_t end = first == 0 ? i + 1 : i < first ? first : i < second ? second : STREAM_LENGTH;
+		size_t end = first == 0   ? i + 1
+			     : i < first  ? first
+			     : i < second ? second
+					  : STREAM_LENGTH;
 		fake_receive(sender, stream + i, end - i);
 		i = end;
 	}
@@ -85,16 +93,17 @@ long_lines_are_dropped(void **state)
 {
 	(void)state;
 	static const char expected[] = "one\ntwo\n\n\nten bytes.\nten bytes.\n\ntail\n";
-	assert_relayed_whatever_the_cuts(fake_factory(&relay_protocol, "max_line=10", NULL), expected,
-					 sizeof expected - 1);
+	assert_relayed_whatever_the_cuts(fake_factory(&relay_protocol, "max_line=10", NULL),
+					 expected, sizeof expected - 1);
 }
 
 static void
 long_lines_are_cut(void **state)
 {
 	(void)state;
-	static const char expected[] = "one\ntwo\n\n\nnul \0 and \nlonger tha\nten bytes.\nten bytes.\n"
-				       "eleven byt\n\n0123456789\ntail\n";
+	static const char expected[] =
+		"one\ntwo\n\n\nnul \0 and \nlonger tha\nten bytes.\nten bytes.\n"
+		"eleven byt\n\n0123456789\ntail\n";
 	assert_relayed_whatever_the_cuts(
 		fake_factory(&relay_protocol, "max_line=10", "on_long_line=cut", NULL), expected,
 		sizeof expected - 1);
@@ -108,7 +117,8 @@ long_lines_close(void **state)
 		fake_factory(&relay_protocol, "max_line=10", "on_long_line=close", NULL);
 	for (int in_pieces = 0; in_pieces < 2; in_pieces++) {
 		struct transport *sender = fake_open(factory), *receiver = fake_open(factory);
-		receive(sender, in_pieces ? "short\nlonger th" : "short\nlonger than ten\nnot read\n");
+		receive(sender,
+			in_pieces ? "short\nlonger th" : "short\nlonger than ten\nnot read\n");
 		if (in_pieces)
 			receive(sender, "an ten\n");
 		fake_turn();
@@ -133,10 +143,12 @@ partial_lines_are_bounded_and_freed(void **state)
 	const uint8_t *at = bytes;
 	assert_int_equal(line_reader_next(&reader, 1000, &at, bytes + 300, &text), LINE_NONE);
 	assert_non_null(reader.held);
-	assert_int_equal(line_reader_next(&reader, 1000, &at, bytes + sizeof bytes, &text), LINE_LONG);
+	assert_int_equal(line_reader_next(&reader, 1000, &at, bytes + sizeof bytes, &text),
+			 LINE_LONG);
 	assert_int_equal(text.length, 1000);
 	assert_in_range(reader.room, 1000, 1001);
-	assert_int_equal(line_reader_next(&reader, 1000, &at, bytes + sizeof bytes, &text), LINE_NONE);
+	assert_int_equal(line_reader_next(&reader, 1000, &at, bytes + sizeof bytes, &text),
+			 LINE_NONE);
 	assert_null(reader.held);
 
 	at = (const uint8_t *)"end\nnext\n";
@@ -198,8 +210,8 @@ prefixes(void **state)
 	int year, month, day, hour, minute, second, end = 0;
 	assert_int_equal(length, 24);
 	/* What was sent has no NUL behind it, and white space in a format takes all there is. */
-	sscanf((const char *)sent, "%4d-%2d-%2dT%2d:%2d:%2dZ|hi%n", &year, &month, &day, &hour, &minute,
-	       &second, &end);
+	sscanf((const char *)sent, "%4d-%2d-%2dT%2d:%2d:%2dZ|hi%n", &year, &month, &day, &hour,
+	       &minute, &second, &end);
 	assert_int_equal(end, 23);
 	fake_close(a, REASON_PEER_CLOSED);
 	factory_unref(factory);
@@ -320,7 +332,8 @@ datagrams_hold_several_lines(void **state)
 	assert_false(fake_datagram(factory, "", 0, DATAGRAM_MAX, reply, &length));
 	assert_false(fake_datagram(factory, "1\r\n\ntwo", 7, DATAGRAM_MAX, reply, &length));
 	assert_false(fake_datagram(factory, "3\n", 2, DATAGRAM_MAX, reply, &length));
-	assert_false(fake_datagram(factory, "0123456789abc\n0123456789a", 25, DATAGRAM_MAX, reply, &length));
+	assert_false(fake_datagram(factory, "0123456789abc\n0123456789a", 25, DATAGRAM_MAX, reply,
+				   &length));
 	fake_turn();
 	assert_got(a, "1\n\ntwo\n3\n0123456789\n0123456789\n");
 	fake_close(a, REASON_PEER_CLOSED);
@@ -447,7 +460,8 @@ who_is_over_line_rate_is_not_read(void **state)
 {
 	(void)state;
 	struct factory *factory = fake_factory(&relay_protocol, "line_rate=4", NULL);
-	struct transport *a = fake_open(factory), *b = fake_open(factory), *reader = fake_open(factory);
+	struct transport *a = fake_open(factory), *b = fake_open(factory),
+			 *reader = fake_open(factory);
 	fake_pass(2000);
 	receive(a, "1\n2\n3\n4\n5\n6\n7\nhalf");
 	fake_turn();
@@ -484,7 +498,8 @@ a_last_line_without_an_end_waits_for_its_turn_too(void **state)
 {
 	(void)state;
 	struct factory *factory = fake_factory(&relay_protocol, "line_rate=2", NULL);
-	struct transport *a = fake_open(factory), *b = fake_open(factory), *reader = fake_open(factory);
+	struct transport *a = fake_open(factory), *b = fake_open(factory),
+			 *reader = fake_open(factory);
 	fake_pass(2000);
 	receive(a, "1\n2\nlast");
 	fake_end_read(a);
@@ -549,7 +564,10 @@ datagrams_over_line_rate_are_dropped(void **state)
 	factory_unref(factory);
 }
 
-/* However little room there is, and whatever else goes on, a publisher's lines are all there and in order. */
+/*
+ * However little room there is, and whatever else goes on, a publisher's lines are all there and in
+ * order.
+ */
 static void
 a_publisher_waits_for_its_reader(void **state)
 {
@@ -585,7 +603,9 @@ a_publisher_waits_for_its_reader(void **state)
 	factory_unref(factory);
 }
 
-/* What had been read of a publisher that is reset is not lost, nor is what one had sent at a stop. */
+/*
+ * What had been read of a publisher that is reset is not lost, nor is what one had sent at a stop.
+ */
 static void
 what_was_read_of_a_waiting_publisher_counts(void **state)
 {
@@ -644,12 +664,14 @@ a_publisher_that_goes_leaves_an_orphan(void **state)
 		if (!stops) {
 			assert_got(reader, "2 tcp://192.0.2.1:1234 3\n1 tcp://192.0.2.1:1234 3\n");
 			fake_pass(1500);
-			assert_got(reader, "2 tcp://192.0.2.1:1234 3\n1 tcp://192.0.2.1:1234 3\n"
-					   "1 tcp://192.0.2.1:1234 4\n1 tcp://192.0.2.1:1234 last\n");
+			assert_got(reader,
+				   "2 tcp://192.0.2.1:1234 3\n1 tcp://192.0.2.1:1234 3\n"
+				   "1 tcp://192.0.2.1:1234 4\n1 tcp://192.0.2.1:1234 last\n");
 			relay_protocol.factory_stopped(factory);
 		} else {
-			assert_got(reader, "2 tcp://192.0.2.1:1234 3\n1 tcp://192.0.2.1:1234 3\n"
-					   "1 tcp://192.0.2.1:1234 4\n1 tcp://192.0.2.1:1234 last\n");
+			assert_got(reader,
+				   "2 tcp://192.0.2.1:1234 3\n1 tcp://192.0.2.1:1234 3\n"
+				   "1 tcp://192.0.2.1:1234 4\n1 tcp://192.0.2.1:1234 last\n");
 		}
 		fake_close(reader, REASON_PEER_CLOSED);
 		factory_unref(factory);
@@ -714,12 +736,13 @@ probe(struct factory *factory, bool ended)
 	receive(sender, "other\n");
 	fake_turn();
 	const uint8_t *sent = fake_sent(receiver, &length);
-	enum probe_verdict verdict = probe->check(factory_settings(factory), request, request_length, sent,
-						  length, ended, &failure);
+	enum probe_verdict verdict = probe->check(factory_settings(factory), request,
+						  request_length, sent, length, ended, &failure);
 	size_t enough = 0;
 	while (request_length > 0
-	       && probe->check(factory_settings(factory), request, request_length, sent, enough, false,
-			       &failure) == PROBE_MORE)
+	       && probe->check(factory_settings(factory), request, request_length, sent, enough,
+			       false, &failure)
+			  == PROBE_MORE)
 		enough++;
 	assert_true(request_length == 0 || sent[enough - 1] == '\n');	/* the line must be whole */
 	fake_close(sender, REASON_PEER_CLOSED);
@@ -734,12 +757,17 @@ probe_wants_its_line(void **state)
 	(void)state;
 	const char *failure;
 	assert_int_equal(probe(fake_factory(&relay_protocol, NULL), false), PROBE_OK);
-	assert_int_equal(probe(fake_factory(&relay_protocol, "line_end=crlf", NULL), false), PROBE_OK);
-	assert_int_equal(probe(fake_factory(&relay_protocol, "prefix={seq}:", NULL), false), PROBE_OK);
+	assert_int_equal(probe(fake_factory(&relay_protocol, "line_end=crlf", NULL), false),
+			 PROBE_OK);
+	assert_int_equal(probe(fake_factory(&relay_protocol, "prefix={seq}:", NULL), false),
+			 PROBE_OK);
 	assert_int_equal(probe(fake_factory(&relay_protocol, "role=in", NULL), false), PROBE_OK);
 	assert_int_equal(probe(fake_factory(&relay_protocol, "role=out", NULL), false), PROBE_OK);
-	assert_int_equal(probe(fake_factory(&relay_protocol, "filter=-twined", NULL), false), PROBE_OK);
-	assert_int_equal(probe(fake_factory(&relay_protocol, "filter=/^(other|twined)/", NULL), false), PROBE_OK);
+	assert_int_equal(probe(fake_factory(&relay_protocol, "filter=-twined", NULL), false),
+			 PROBE_OK);
+	assert_int_equal(
+		probe(fake_factory(&relay_protocol, "filter=/^(other|twined)/", NULL), false),
+		PROBE_OK);
 	assert_int_equal(probe(fake_factory(&relay_protocol, "max_line=6", NULL), false), PROBE_OK);
 	assert_int_equal(probe(fake_factory(&relay_protocol, "greeting=Hello", "history=9", NULL), false),
 			 PROBE_OK);
@@ -747,15 +775,18 @@ probe_wants_its_line(void **state)
 	struct factory *factory = fake_factory(&relay_protocol, NULL);
 	const uint8_t *request = (const uint8_t *)"mark\n", *reply = (const uint8_t *)"xmark\n";
 	const void *settings = factory_settings(factory);
-	assert_int_equal(relay_protocol.probe->check(settings, request, 5, reply, 6, true, &failure),
-			 PROBE_FAILED);
+	assert_int_equal(
+		relay_protocol.probe->check(settings, request, 5, reply, 6, true, &failure),
+		PROBE_FAILED);
 	assert_int_equal(relay_protocol.probe->check(settings, request, 5, NULL, 0, true, &failure),
 			 PROBE_FAILED);
 	reply = (const uint8_t *)"xmark\nmmark\nmark\n";
-	assert_int_equal(relay_protocol.probe->check(settings, request, 5, reply, 12, false, &failure),
-			 PROBE_MORE);
-	assert_int_equal(relay_protocol.probe->check(settings, request, 5, reply, 17, false, &failure),
-			 PROBE_OK);
+	assert_int_equal(
+		relay_protocol.probe->check(settings, request, 5, reply, 12, false, &failure),
+		PROBE_MORE);
+	assert_int_equal(
+		relay_protocol.probe->check(settings, request, 5, reply, 17, false, &failure),
+		PROBE_OK);
 	factory_unref(factory);
 }
 

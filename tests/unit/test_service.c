@@ -38,8 +38,8 @@ wait_for(const atomic_bool *condition)
 }
 
 /*
- * In the place of the system's: every name is 127.0.0.1, once nothing else is on its way to the reactor:
- * who finds it woken does not wake it.
+ * In the place of the system's: every name is 127.0.0.1, once nothing else is on its way to the
+ * reactor: who finds it woken does not wake it.
  */
 int
 getaddrinfo(const char *host, const char *service, const struct addrinfo *hints,
