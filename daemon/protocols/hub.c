@@ -120,6 +120,25 @@ history_first(const struct ring *ring, const struct hub_history *history)
 	return low;
 }
 
+static void
+receiver_link(struct hub_member *member)
+{
+	struct hub_member **all = &member->hub->all;
+	member->next_receiver = *all;
+	member->receiver_link = all;
+	if (*all != NULL)
+		(*all)->receiver_link = &member->next_receiver;
+	*all = member;
+}
+
+static void
+receiver_unlink(struct hub_member *member)
+{
+	*member->receiver_link = member->next_receiver;
+	if (member->next_receiver != NULL)
+		member->next_receiver->receiver_link = member->receiver_link;
+}
+
 void
 hub_join(struct hub *hub, struct hub_member *member, struct transport *transport,
 	 struct hub_policy *policy, const struct hub_history *history)
@@ -134,7 +153,6 @@ hub_join(struct hub *hub, struct hub_member *member, struct transport *transport
 		return;
 	}
 	hub->members++;
-	hub->receivers += policy->receives;
 	if (++hub->last_id == 0)
 		hub->last_id = 1;
 	*member = (struct hub_member){
@@ -147,8 +165,10 @@ hub_join(struct hub *hub, struct hub_member *member, struct transport *transport
 		.place = HUB_SILENT,
 	};
 	pace_inherit(member);
-	if (policy->receives)
-		member_send(member);
+	if (!policy->receives)
+		return;
+	receiver_link(member);
+	member_send(member);
 }
 
 void
@@ -163,7 +183,8 @@ hub_leave(struct hub_member *member)
 	member->place = HUB_OUT;
 	member->hub = NULL;
 	hub->members--;
-	hub->receivers -= member->policy->receives;
+	if (member->policy->receives)
+		receiver_unlink(member);
 	hub->leaving -= member->leaving;
 	policy_leave(hub, member->policy);
 	if (hub->leaving > 0)

@@ -50,6 +50,7 @@ struct hub_member {
 	struct transport *transport;
 	struct hub_policy *policy;
 	struct hub_member *next, **link;	/* in hub->ready, or among those stuck at a line */
+	struct hub_member *next_receiver, **receiver_link;	/* in hub->all */
 	struct hub_rest *rest;		/* of a line that has been overwritten since; or NULL */
 	uint64_t line;			/* the number of the line whose bytes come next */
 	uint64_t at;			/* the place of the next byte, counted from the hub's first */

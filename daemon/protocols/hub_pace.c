@@ -145,25 +145,16 @@ struct standing {
 static struct standing
 hub_standing(const struct hub *hub)
 {
-	struct standing standing = { .receivers = hub->receivers - hub->counts.slow };
-	for (const struct hub_member *member = hub->ready; member != NULL; member = member->next) {
-		bool is_hungry = transport_is_delivered(member->transport);
-		standing.hungry += is_hungry && !member->waiting;
-		standing.hungry_publishers += is_hungry && member->waiting;
-		standing.receivers += member->slow;
-		standing.acknowledged +=
-			member->slow ? 0 : transport_acknowledged(member->transport);
-	}
-	for (uint64_t number = hub->ring->first; number < hub->ring->next; number++)
-		for (const struct hub_member *member = ring_line(hub->ring, number)->stuck;
-		     member != NULL; member = member->next)
-			standing.acknowledged +=
-				member->slow ? 0 : transport_acknowledged(member->transport);
-	for (const struct hub_waiter *waiter = hub->waiters; waiter != NULL;
-	     waiter = waiter->next) {
-		const struct hub_member *member = waiter->member;
-		standing.receivers -= member != NULL && member->policy->receives
-				      && (!member->slow || member->place == HUB_READY);
+	struct standing standing = { 0 };
+	for (const struct hub_member *member = hub->all; member != NULL;
+	     member = member->next_receiver) {
+		bool is_ready = member->place == HUB_READY;
+		bool is_hungry = is_ready && transport_is_delivered(member->transport);
+		standing.receivers += !member->waiting && (is_ready || !member->slow);
+		standing.hungry += !member->waiting && is_hungry;
+		standing.hungry_publishers += member->waiting && is_hungry;
+		if (pace_holds(member))
+			standing.acknowledged += transport_acknowledged(member->transport);
 	}
 	return standing;
 }
@@ -260,16 +251,17 @@ room_lines(const struct hub *hub)
 }
 
 /*
- * Whether a line is in the older half, or must go to make room: few long lines may follow many
- * short ones.
+ * Whether a member is stuck in the older half, or where lines must go to make room: few long ones
+ * may follow many short ones.
  */
 static bool
-is_in_the_way(const struct hub *hub, uint64_t number)
+is_in_the_way(const struct hub_member *member)
 {
+	const struct hub *hub = member->hub;
 	const struct ring *ring = hub->ring;
-	return number < ring->next
-	       && (number < ring->first + (ring->next - ring->first + 1) / 2
-		   || !ring_fits(ring, number, room_bytes(hub), room_lines(hub)));
+	return member->place == HUB_STUCK
+	       && (member->line < ring->first + (ring->next - ring->first + 1) / 2
+		   || !ring_fits(ring, member->line, room_bytes(hub), room_lines(hub)));
 }
 
 /* Every TICK_MS, while somebody waits, and once more. */
@@ -277,7 +269,6 @@ static void
 pace_tick(void *arg)
 {
 	struct hub *hub = arg;
-	const struct ring *ring = hub->ring;
 	const struct standing standing = hub_standing(hub);
 	uint64_t elapsed_ms;
 	if (hub->waiters != NULL)
@@ -285,11 +276,9 @@ pace_tick(void *arg)
 	elapsed_ms = hub->uncharged_ms;
 	hub->uncharged_ms = 0;
 	pace_compare(hub, &standing, elapsed_ms);
-	for (uint64_t number = ring->first; is_in_the_way(hub, number); number++)
-		for (struct hub_member *member = ring_line(ring, number)->stuck; member != NULL;
-		     member = member->next)
-			if (pace_holds(member))
-				member_charge(member, &standing, elapsed_ms);
+	for (struct hub_member *member = hub->all; member != NULL; member = member->next_receiver)
+		if (pace_holds(member) && is_in_the_way(member))
+			member_charge(member, &standing, elapsed_ms);
 	pace_moved(hub);
 	if (hub->waiters != NULL || elapsed_ms > 0)
 		reactor_set_deadline(hub->reactor, &hub->tick, reactor_now_ms() + TICK_MS / 2);

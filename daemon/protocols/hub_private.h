@@ -29,10 +29,11 @@ struct hub {
 	atomic_uint refs;
 	struct ring *ring;
 	uint64_t flushed, flushed_line;	/* head and next when the ready members were last served */
+	struct hub_member *all;		/* who receive */
 	struct hub_member *ready;
 	struct hub_policy *policies;	/* those with a filter and members */
 	struct hub_section *sections;	/* that are open */
-	unsigned members, receivers, leaving;
+	unsigned members, leaving;
 	uint32_t last_id;
 	struct hub_counts counts;	/* members is filled in by hub_count */
 
