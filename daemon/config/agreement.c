@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "config/assign.h"
 #include "config/listener_check.h"
 #include "config/sentence.h"
@@ -15,13 +16,11 @@ agreements_add(struct agreements *agreements, struct faults *faults, const struc
 	       const char *name, const struct protocol *protocol, const void *settings,
 	       char *const *texts)
 {
-	struct party *parties = agreements->parties;
+	struct party *parties;
 
 	if (protocol == NULL || protocol->shares == NULL)
 		return;
-	if ((agreements->count & (agreements->count - 1)) == 0)
-		parties = reallocarray(parties, agreements->count == 0 ? 1 : agreements->count * 2,
-				       sizeof *parties);
+	parties = array_grow(agreements->parties, agreements->count, sizeof *parties);
 	if (parties == NULL) {
 		faults->out_of_memory = true;
 		return;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "config/address_identity.h"
 #include "config/assign.h"
 #include "config/sentence.h"
@@ -12,12 +13,9 @@ static void
 claim_add(struct conflicts *conflicts, struct faults *faults, const struct placed *placed,
 	  const char *text, const char *identity, const char *interface)
 {
-	struct claim *claims = conflicts->claims;
+	struct claim *claims = array_grow(conflicts->claims, conflicts->count, sizeof *claims);
 	char *copy = strdup(identity);
 
-	if ((conflicts->count & (conflicts->count - 1)) == 0)
-		claims = reallocarray(claims, conflicts->count == 0 ? 1 : conflicts->count * 2,
-				      sizeof *claims);
 	if (claims != NULL)
 		conflicts->claims = claims;
 	if (claims == NULL || copy == NULL) {

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/array.h"
 #include "config/address_reach.h"
 #include "config/door.h"
 #include "config/listener_check.h"
@@ -71,19 +72,16 @@ places_are_same(const struct place *a, const struct place *b)
 static int
 place_add(struct loops *loops, const struct place *place, size_t *number)
 {
-	size_t count = loops->place_count;
+	struct place *places;
 
-	for (*number = 0; *number < count; ++*number)
+	for (*number = 0; *number < loops->place_count; ++*number)
 		if (places_are_same(&loops->places[*number], place))
 			return 0;
-	if ((count & (count - 1)) == 0) {
-		struct place *places =
-			reallocarray(loops->places, count == 0 ? 1 : count * 2, sizeof *places);
-		if (places == NULL)
-			return -1;
-		loops->places = places;
-	}
-	loops->places[loops->place_count++] = *place;
+	places = array_grow(loops->places, loops->place_count, sizeof *places);
+	if (places == NULL)
+		return -1;
+	loops->places = places;
+	places[loops->place_count++] = *place;
 	return 0;
 }
 

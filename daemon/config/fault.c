@@ -6,16 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "config/sentence.h"
 
 static void
 text_add(struct faults *faults, const struct origin *origin, unsigned line, char *text)
 {
-	struct fault *items = faults->items;
+	struct fault *items = array_grow(faults->items, faults->count, sizeof *items);
 
-	if ((faults->count & (faults->count - 1)) == 0)
-		items = reallocarray(items, faults->count == 0 ? 1 : faults->count * 2,
-				     sizeof *items);
 	if (items == NULL) {
 		free(text);
 		faults->out_of_memory = true;

@@ -8,18 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
+#include "config/inih.h"
 #include "config/sentence.h"
 #include "config/utf8.h"
 #include "config/whole_file.h"
-
-/*
- * Debian's inih has its compile-time choices as variables. A stock build has none of them, and then
- * takes lines of 197 bytes.
- */
-extern int ini_max_line __attribute__((weak));
-extern int ini_initial_alloc __attribute__((weak));
-extern bool ini_use_stack __attribute__((weak));
-extern bool ini_allow_multiline __attribute__((weak));
 
 struct reader {
 	const char *at, *end;
@@ -72,15 +65,6 @@ find(const char *line, size_t length, const char *characters)
 		    || (line[i] == ';' && i > 0 && is_blank(line[i - 1])))
 			return i;
 	return length;
-}
-
-/* An array that grows by doubling: makes room for one item more. NULL: no memory, items stay. */
-static void *
-array_grow(void *items, size_t count, size_t item_size)
-{
-	if (count != 0 && (count & (count - 1)) != 0)
-		return items;
-	return reallocarray(items, count == 0 ? 1 : count * 2, item_size);
 }
 
 static void
@@ -311,20 +295,6 @@ repetitions_drop(struct reader *reader, struct inifile_section *section)
 	qsort(section->entries, kept, sizeof *section->entries, entry_compare_lines);
 }
 
-/* What inih must be told before it is called; nothing where it cannot be. */
-static void
-inih_prepare(void)
-{
-	if (&ini_max_line != NULL)
-		ini_max_line = INIFILE_LINE_MAX + 3;
-	if (&ini_initial_alloc != NULL)
-		ini_initial_alloc = INIFILE_LINE_MAX + 3;
-	if (&ini_use_stack != NULL)
-		ini_use_stack = false;
-	if (&ini_allow_multiline != NULL)
-		ini_allow_multiline = false;
-}
-
 struct inifile *
 inifile_parse(const char *bytes, size_t length, inifile_error_fn *error, void *arg)
 {
@@ -341,7 +311,7 @@ inifile_parse(const char *bytes, size_t length, inifile_error_fn *error, void *a
 		refuse(&reader, "%s", out_of_memory);
 		return NULL;
 	}
-	inih_prepare();
+	inih_prepare(INIFILE_LINE_MAX);
 	int refused = ini_parse_stream(line_next, &reader, entry_add, &reader);
 	reader.section = NULL;
 	if (refused > 0) {

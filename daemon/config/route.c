@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/array.h"
+
 static const size_t NONE = SIZE_MAX;
 
 /* What is known of a step. */
@@ -24,16 +26,12 @@ struct search {
 int
 routes_add(struct routes *routes, const struct step *step)
 {
-	size_t count = routes->count;
+	struct step *steps = array_grow(routes->steps, routes->count, sizeof *steps);
 
-	if ((count & (count - 1)) == 0) {
-		struct step *steps =
-			reallocarray(routes->steps, count == 0 ? 1 : count * 2, sizeof *steps);
-		if (steps == NULL)
-			return -1;
-		routes->steps = steps;
-	}
-	routes->steps[routes->count++] = *step;
+	if (steps == NULL)
+		return -1;
+	routes->steps = steps;
+	steps[routes->count++] = *step;
 	return 0;
 }
 

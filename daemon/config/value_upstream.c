@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "config/address_identity.h"
+#include "base/array.h"
 #include "config/number.h"
 #include "config/sentence.h"
 #include "config/value.h"
@@ -79,7 +80,7 @@ static const char *
 upstream_add(const char *item, void *arg)
 {
 	struct upstream_list *list = arg;
-	struct upstream_address *items = list->items;
+	struct upstream_address *items;
 	struct reading_upstream reading = { .upstream.weight = WEIGHT_DEFAULT, .item = item };
 	char *words = strdup(item);
 	const char *wrong = words == NULL ? out_of_memory : words_read(&reading, words);
@@ -87,9 +88,7 @@ upstream_add(const char *item, void *arg)
 	free(words);
 	if (wrong != NULL)
 		return wrong;
-	/* Room for the next power of two, so that long lists are not copied for each item. */
-	if ((list->count & (list->count - 1)) == 0)
-		items = reallocarray(items, list->count == 0 ? 1 : list->count * 2, sizeof *items);
+	items = array_grow(list->items, list->count, sizeof *items);
 	if (items == NULL) {
 		address_clear(&reading.upstream.address);
 		return out_of_memory;

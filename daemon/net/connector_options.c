@@ -1,17 +1,9 @@
 /* connector_options.c - the table of the keys that every connector has. */
 #include "net/connector.h"
 
-#include <stddef.h>
+#include "net/socket_rows.h"
 
 #define FIELD(name) offsetof(struct connector_settings, name)
-
-enum {
-	SECOND = 1000,
-	DAY = 24 * 60 * 60 * SECOND,
-};
-
-/* As that of listeners. */
-#define TIMEOUT_MAX (INT64_C(365) * DAY)
 
 /* Those that listeners have, too, are inherited from [defaults] as theirs are. */
 const struct option connector_options[] = {
@@ -43,24 +35,7 @@ const struct option connector_options[] = {
 	{ "linger_timeout", OPTION_DURATION, OPTION_MAY_NONE, FIELD(linger_timeout_ms), 1,
 	  TIMEOUT_MAX, NULL, "5s",
 	  "after our last byte, how long to wait for the peer's end of stream" },
-	{ "keepalive", OPTION_BOOL, 0, FIELD(socket.keepalive), 0, 0, NULL, "on",
-	  "TCP keep-alive probes" },
-	{ "keepalive_idle", OPTION_DURATION, OPTION_MAY_NONE, FIELD(socket.keepalive_idle_ms),
-	  SECOND, 32767 * SECOND, NULL, "none",
-	  "silence before the first probe; none: the system's" },
-	{ "keepalive_interval", OPTION_DURATION, OPTION_MAY_NONE,
-	  FIELD(socket.keepalive_interval_ms), SECOND, 32767 * SECOND, NULL, "none",
-	  "time between probes; none: the system's" },
-	{ "keepalive_count", OPTION_NUMBER, OPTION_MAY_NONE, FIELD(socket.keepalive_count), 1, 127,
-	  NULL, "none", "unanswered probes after which the peer is gone; none: the system's" },
-	{ "tcp_user_timeout", OPTION_DURATION, OPTION_MAY_NONE, FIELD(socket.tcp_user_timeout_ms),
-	  1, DAY, NULL, "none",
-	  "how long sent bytes may stay unacknowledged before the peer is gone" },
-	{ "notsent_lowat", OPTION_SIZE, OPTION_MAY_NONE, FIELD(socket.notsent_lowat), 4096, 1 << 30,
-	  NULL, "256K",
-	  "so many bytes that the system has not sent yet are enough; none: the system's" },
-	{ "dscp", OPTION_DSCP, OPTION_MAY_AUTO, FIELD(socket.dscp), 0, 0, NULL, "auto",
-	  "differentiated services code point of what is sent; auto: the system's" },
+	SOCKET_ROWS(struct connector_settings, "256K"),
 	{ "bind_device", OPTION_STRING, OPTION_MAY_NONE, FIELD(socket.bind_device), 1, 15, NULL,
 	  "none", "network interface to dial over" },
 	{ 0 },

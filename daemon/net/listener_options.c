@@ -1,17 +1,14 @@
 /* listener_options.c - the table of the keys that every listener has. */
 #include "net/listener.h"
 
+#include "net/socket_rows.h"
+
 #define FIELD(name) offsetof(struct listener_settings, name)
 
 enum {
-	SECOND = 1000,
-	DAY = 24 * 60 * 60 * SECOND,
 	CONNECTIONS_MAX = 10 * 1000 * 1000,
 	RATE_MAX = 10 * 1000 * 1000,
 };
-
-/* Longer than any time-out makes sense, and far from where sums of milliseconds overflow. */
-#define TIMEOUT_MAX (INT64_C(365) * DAY)
 
 static const char *const on_full_names[] = { "wait", "reset", NULL };
 
@@ -48,26 +45,9 @@ const struct option listener_options[] = {
 	{ "accept_proxy", OPTION_PREFIXES, OPTION_MAY_NONE, FIELD(accept_proxy), 0, 0, NULL, "none",
 	  "address prefixes whose connections must begin with a PROXY header, which names the "
 	  "peer; others are closed" },
-	{ "keepalive", OPTION_BOOL, 0, FIELD(socket.keepalive), 0, 0, NULL, "on",
-	  "TCP keep-alive probes" },
-	{ "keepalive_idle", OPTION_DURATION, OPTION_MAY_NONE, FIELD(socket.keepalive_idle_ms),
-	  SECOND,
-	  32767 * SECOND, NULL, "none", "silence before the first probe; none: the system's" },
-	{ "keepalive_interval", OPTION_DURATION, OPTION_MAY_NONE,
-	  FIELD(socket.keepalive_interval_ms), SECOND,
-	  32767 * SECOND, NULL, "none", "time between probes; none: the system's" },
-	{ "keepalive_count", OPTION_NUMBER, OPTION_MAY_NONE, FIELD(socket.keepalive_count), 1, 127,
-	  NULL, "none", "unanswered probes after which the peer is gone; none: the system's" },
-	{ "tcp_user_timeout", OPTION_DURATION, OPTION_MAY_NONE, FIELD(socket.tcp_user_timeout_ms),
-	  1, DAY, NULL, "none",
-	  "how long sent bytes may stay unacknowledged before the peer is gone" },
-	{ "notsent_lowat", OPTION_SIZE, OPTION_MAY_NONE, FIELD(socket.notsent_lowat), 4096, 1 << 30,
-	  NULL, "none", "so many bytes that the system has not sent yet are enough; none: the system's" },
-	{ "dscp", OPTION_DSCP, OPTION_MAY_AUTO, FIELD(socket.dscp), 0, 0, NULL, "auto",
-	  "differentiated services code point of what is sent; auto: the system's" },
+	SOCKET_ROWS(struct listener_settings, "none"),
 	{ "bind_device", OPTION_STRING, OPTION_MAY_NONE, FIELD(socket.bind_device), 1, 15, NULL,
-	  "none",
-	  "network interface to serve on" },
+	  "none", "network interface to serve on" },
 	{ "socket_mode", OPTION_MODE, 0, FIELD(socket_mode), 0, 0777, NULL, "0660",
 	  "permissions of unix sockets" },
 	{ "socket_user", OPTION_USER, 0, FIELD(socket_user), 0, 0, NULL, NULL,

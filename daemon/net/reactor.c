@@ -16,8 +16,7 @@
 #include "net/call_queue.h"
 #include "net/outbox.h"
 #include "net/pipe_pool.h"
-
-const char *const reactor_backend_names[] = { "auto", "epoll", "poll", "select", NULL };
+#include "net/reactor_base.h"
 
 struct deferred_list {
 	struct deferred *first, **end;
@@ -137,39 +136,6 @@ wake_cb(evutil_socket_t fd, short what, void *arg)
 	call_queue_run(&reactor->calls);
 }
 
-/* What libevent says comes on top of an error that we see ourselves. */
-static void
-log_libevent(int severity, const char *text)
-{
-	(void)severity;
-	log_debug("libevent: %s", text);
-}
-
-static struct event_base *
-base_new(enum reactor_backend backend)
-{
-	struct event_config *config = event_config_new();
-	struct event_base *base = NULL;
-
-	event_set_log_callback(log_libevent);
-	if (config == NULL)
-		return NULL;
-	for (unsigned i = REACTOR_EPOLL;
-	     backend != REACTOR_AUTO && reactor_backend_names[i] != NULL; i++)
-		if (i != backend)
-			event_config_avoid_method(config, reactor_backend_names[i]);
-	/*
-	 * Each base is touched by its own thread only: no locks. No change list of epoll's either,
-	 * although it would fold two changes of interest into one: it tells epoll of a descriptor
-	 * that is not watched any more when that is closed already, and its number another
-	 * thread's.
-	 */
-	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_IGNORE_ENV);
-	base = event_base_new_with_config(config);
-	event_config_free(config);
-	return base;
-}
-
 struct reactor *
 reactor_new(unsigned index, enum reactor_backend backend)
 {
@@ -181,7 +147,7 @@ reactor_new(unsigned index, enum reactor_backend backend)
 	wheel_init(&reactor->wheel, reactor_now_ms());
 	deferred_list_init(&reactor->deferred);
 	deferred_list_init(&reactor->postponed);
-	reactor->base = base_new(backend);
+	reactor->base = reactor_base_new(backend);
 	reactor->scratch = mmap(NULL, REACTOR_SCRATCH_SIZE, PROT_READ | PROT_WRITE,
 				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	reactor->outbox = outbox_new(reactor);
@@ -295,12 +261,6 @@ unsigned
 reactor_index(const struct reactor *reactor)
 {
 	return reactor->index;
-}
-
-const char *
-reactor_library_version(void)
-{
-	return event_get_version();
 }
 
 int

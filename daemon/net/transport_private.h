@@ -123,6 +123,8 @@ transport_output_waits(const struct transport *transport)
 	return transport_has_unsent(transport) || transport->want_drained;
 }
 
+/* transport_end.c */
+
 /* Gives the descriptor up; connection_lost follows at the end of the turn. */
 void transport_close(struct transport *transport, enum reason reason);
 
@@ -132,20 +134,27 @@ void transport_fail(struct transport *transport, int error);
 /* Ends the connection, or our side of it, as far as that can be done now. */
 void transport_settle(struct transport *transport);
 
+/* All that had come by the time of transport_stop has been handled. */
+void transport_stopped(struct transport *transport);
+
+/* transport_timeout.c */
+
 /* Makes sure that the deadline is not later than the first time-out. */
 void transport_update_deadline(struct transport *transport);
 
 /* What the deadline calls. */
 void transport_deadline_reached(void *transport);
 
+/* Output comes to wait, or has moved: write_timeout begins anew. */
+void transport_note_progress(struct transport *transport);
+
+/* transport_watch.c */
+
 /* Registers the socket: 0, or -1 with ENOMEM. */
 int transport_watch(struct transport *transport, int fd);
 
 /* Waits for exactly what can be used now. */
 void transport_update_interest(struct transport *transport);
-
-/* Output comes to wait, or has moved: write_timeout begins anew. */
-void transport_note_progress(struct transport *transport);
 
 /* The deadline has come: looks at the socket, if that has been put off until now. */
 void transport_look(struct transport *transport);
@@ -161,6 +170,8 @@ void transport_queue(struct transport *transport);
 
 /* The end of a turn: sends and reads what there was no edge for. */
 void transport_go_on(struct transport *transport);
+
+/* transport_io.c */
 
 /* Reads once, and hands on what came. */
 void transport_read(struct transport *transport);
@@ -181,6 +192,11 @@ void transport_note_received(struct transport *transport, size_t length);
 /* Sending has failed (errno). */
 void transport_send_failed(struct transport *transport, int error);
 
+/* Sends more of what waits. */
+void transport_flush(struct transport *transport);
+
+/* transport_splice.c */
+
 /* Reads once into the outlet, and from there sends on: as recv(2). */
 ssize_t transport_splice_in(struct transport *from);
 
@@ -195,11 +211,5 @@ void transport_leave_outlet(struct transport *from);
 
 /* What is in the inlet is lost. */
 void transport_drop_inlet(struct transport *to);
-
-/* Sends more of what waits. */
-void transport_flush(struct transport *transport);
-
-/* All that had come by the time of transport_stop has been handled. */
-void transport_stopped(struct transport *transport);
 
 #endif

@@ -154,6 +154,25 @@ far_datagrams(int *receiver)
 	return device;
 }
 
+size_t
+far_read(int fd, char *bytes, size_t size)
+{
+	ssize_t length = read(fd, bytes, size);
+
+	return length > 0 ? (size_t)length : 0;
+}
+
+void
+assert_comes(int fd, const char *text)
+{
+	char got[4096];
+	size_t length = 0;
+
+	TURN_UNTIL((length += far_read(fd, got + length, sizeof got - 1 - length)) >= strlen(text));
+	got[length] = '\0';
+	assert_string_equal(got, text);
+}
+
 const char *
 far_take(int fd)
 {

@@ -29,6 +29,12 @@ int far_terminal(const char **path);
 /* A device that sends datagrams to a non-blocking receiver, which answers to it. */
 struct device *far_datagrams(int *receiver);
 
+/* Reads what there is, as far as there is room for it; returns how many bytes. */
+size_t far_read(int fd, char *bytes, size_t size);
+
+/* Turns until exactly that has come out of a non-blocking descriptor. */
+void assert_comes(int fd, const char *text);
+
 /* Reads all that there is now at a non-blocking descriptor; a string. */
 const char *far_take(int fd);
 

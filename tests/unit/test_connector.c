@@ -417,16 +417,23 @@ a_name_that_nobody_has_is_a_failure(void **state)
 	assert_connects("a");
 }
 
+/* There is somebody at each of two addresses; it is connected to the first. */
 static void
-one_that_is_lost_soon_has_failed(void **state)
+connect_to_first_of_two(void)
 {
-	(void)state;
 	add_address("a");
 	add_address("b");
 	far_open("a");
 	far_open("b");
 	open_connector();
 	assert_connects("a");
+}
+
+static void
+one_that_is_lost_soon_has_failed(void **state)
+{
+	(void)state;
+	connect_to_first_of_two();
 	pass_ms(9000);
 	far_hang_up("a");
 	assert_connects("b");
@@ -482,12 +489,7 @@ after_silence_the_next_is_dialled_at_once(void **state)
 {
 	(void)state;
 	settings.silence_timeout_ms = 20000;
-	add_address("a");
-	add_address("b");
-	far_open("a");
-	far_open("b");
-	open_connector();
-	assert_connects("a");
+	connect_to_first_of_two();
 	pass_ms(20100);
 	assert_connects("b");
 	assert_string_equal(dialled, "ab");
@@ -510,24 +512,28 @@ after_silence_a_single_one_is_dialled_after_the_shortest_wait(void **state)
 	}
 }
 
+/* A connection of the first of two addresses is given up for its silence, and has not ended yet. */
+static struct transport *
+silent_but_there(void)
+{
+	struct transport *first;
+
+	settings.silence_timeout_ms = 1000;
+	connect_to_first_of_two();
+	first = seen.transport;
+	seen.stays = true;
+	pass_ms(1100);
+	TURN_UNTIL(!is_connected());
+	return first;
+}
+
 /* Side by side, lines would come twice. */
 static void
 what_ends_yet_is_waited_for(void **state)
 {
-	struct transport *before;
+	struct transport *before = silent_but_there();
 
 	(void)state;
-	settings.silence_timeout_ms = 1000;
-	add_address("a");
-	add_address("b");
-	far_open("a");
-	far_open("b");
-	open_connector();
-	assert_connects("a");
-	before = seen.transport;
-	seen.stays = true;
-	pass_ms(1100);
-	TURN_UNTIL(!is_connected());
 	for (int i = 0; i < 3; i++) {
 		pass_ms(100);
 		turn();
@@ -541,20 +547,9 @@ what_ends_yet_is_waited_for(void **state)
 static void
 what_never_ends_is_not_waited_for_longer_than_two_seconds(void **state)
 {
-	struct transport *before;
+	struct transport *before = silent_but_there();
 
 	(void)state;
-	settings.silence_timeout_ms = 1000;
-	add_address("a");
-	add_address("b");
-	far_open("a");
-	far_open("b");
-	open_connector();
-	assert_connects("a");
-	before = seen.transport;
-	seen.stays = true;
-	pass_ms(1100);
-	TURN_UNTIL(!is_connected());
 	pass_ms(1900);
 	turn();
 	turn();

@@ -282,26 +282,6 @@ open_link(const char *path, unsigned ways)
 	assert_non_null(ours);
 }
 
-static size_t
-take(int fd, char *bytes, size_t size)
-{
-	ssize_t length = read(fd, bytes, size);
-
-	return length > 0 ? (size_t)length : 0;
-}
-
-/* Turns until exactly that has come. */
-static void
-assert_comes(int fd, const char *text)
-{
-	char got[4096];
-	size_t length = 0;
-
-	TURN_UNTIL((length += take(fd, got + length, sizeof got - 1 - length)) >= strlen(text));
-	got[length] = '\0';
-	assert_string_equal(got, text);
-}
-
 static void
 say(const char *text)
 {
@@ -359,7 +339,7 @@ the_preamble_comes_first_and_whole_wherever_it_is_cut(void **state)
 		send_cut = cut;
 		TURN_UNTIL(told.up == 1);
 		peer = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		TURN_UNTIL((length += take(peer, got + length, sizeof got - length))
+		TURN_UNTIL((length += far_read(peer, got + length, sizeof got - length))
 			   == sizeof text - 1 + 6);
 		assert_memory_equal(got, text, sizeof text - 1);
 		assert_memory_equal(got + sizeof text - 1, "hello\n", 6);
@@ -382,7 +362,7 @@ a_long_preamble_comes_first_and_whole(void **state)
 		text[i] = (uint8_t)(i * i % 251);
 	settings.preamble = (struct byte_text){ text, sizeof text };
 	connect_link();
-	TURN_UNTIL((length += take(peer, (char *)got + length, sizeof got - length)) == sizeof got);
+	TURN_UNTIL((length += far_read(peer, (char *)got + length, sizeof got - length)) == sizeof got);
 	assert_memory_equal(got, text, sizeof text);
 	assert_memory_equal(got + sizeof text, "hello\n", 6);
 }

@@ -202,27 +202,6 @@ put(int fd, const char *text)
 	put_bytes(fd, text, strlen(text));
 }
 
-/* Reads what there is, as far as there is room for it. */
-static size_t
-take(int fd, char *bytes, size_t size)
-{
-	ssize_t length = read(fd, bytes, size);
-
-	return length > 0 ? (size_t)length : 0;
-}
-
-/* Turns until exactly that has come out of a descriptor. */
-static void
-assert_comes(int fd, const char *text)
-{
-	char got[4096];
-	size_t length = 0;
-
-	TURN_UNTIL((length += take(fd, got + length, sizeof got - 1 - length)) >= strlen(text));
-	got[length] = '\0';
-	assert_string_equal(got, text);
-}
-
 /* Turns until the stream has ended, with nothing more in it. */
 static void
 assert_stream_ends(void)
@@ -566,7 +545,7 @@ little_is_on_its_way_to_a_slow_device(void **state)
 		char part[4096];
 		size_t most = terminal - zeros < sizeof part ? terminal - zeros : sizeof part;
 
-		zeros += take(far, part, most);
+		zeros += far_read(far, part, most);
 	}
 	TURN_UNTIL((taken += take_much(far, taken)) >= total);
 	assert_int_equal(taken, total);
