@@ -148,12 +148,14 @@ hub_standing(const struct hub *hub)
 	struct standing standing = { 0 };
 	for (const struct hub_member *member = hub->all; member != NULL;
 	     member = member->next_receiver) {
+		if (!transport_can_write(member->transport))
+			continue;
 		bool is_ready = member->place == HUB_READY;
 		bool is_hungry = is_ready && transport_is_delivered(member->transport);
 		standing.receivers += !member->waiting && (is_ready || !member->slow);
 		standing.hungry += !member->waiting && is_hungry;
 		standing.hungry_publishers += member->waiting && is_hungry;
-		if (pace_holds(member))
+		if (!member->slow)
 			standing.acknowledged += transport_acknowledged(member->transport);
 	}
 	return standing;
@@ -270,6 +272,7 @@ pace_tick(void *arg)
 {
 	struct hub *hub = arg;
 	const struct standing standing = hub_standing(hub);
+	unsigned slow = hub->counts.slow;
 	uint64_t elapsed_ms;
 	if (hub->waiters != NULL)
 		pace_account(hub);
@@ -279,6 +282,9 @@ pace_tick(void *arg)
 	for (struct hub_member *member = hub->all; member != NULL; member = member->next_receiver)
 		if (pace_holds(member) && is_in_the_way(member))
 			member_charge(member, &standing, elapsed_ms);
+	/* That those who waited for them go on now is no end of a pause. */
+	if (hub->counts.slow != slow)
+		hub->still_ms = 0;
 	pace_moved(hub);
 	if (hub->waiters != NULL || elapsed_ms > 0)
 		reactor_set_deadline(hub->reactor, &hub->tick, reactor_now_ms() + TICK_MS / 2);
@@ -323,9 +329,12 @@ void
 hub_wait(struct hub *hub, struct hub_waiter *waiter)
 {
 	if (hub->waiters == NULL) {
+		/* A single publisher waits again and again: that is one wait, unless it has paused. */
+		if (reactor_now_ms() - hub->ticked_ms > TICK_MS) {
+			hub->waited_ms = hub->still_ms = hub->level_ms = 0;
+			hub->hungry = 0;
+		}
 		hub->ticked_ms = reactor_now_ms();
-		hub->waited_ms = hub->still_ms = hub->level_ms = 0;
-		hub->hungry = 0;
 	}
 	if (!wheel_timer_is_set(&hub->tick.timer))
 		reactor_set_deadline(hub->reactor, &hub->tick, reactor_now_ms() + TICK_MS / 2);

@@ -4,12 +4,14 @@ import hashlib
 import os
 import selectors
 import signal
+import socket
 import subprocess
 import threading
 
 import pytest
 
 from support import PATIENCE, SANITIZED, SLOW, listener, receive, receive_all, reset, wait_for
+from ends import meanwhile
 from test_relay_hubs import join, read_line
 
 # Beside each other, so that what is sent in all is the same on each machine; TWINED_LINES sets another number.
@@ -63,6 +65,30 @@ def test_members_that_one_busy_program_reads_in_turn_get_every_line(twined, size
     assert not left
     assert {digest.digest() for digest in digests.values()} == {hashlib.md5(text).digest()}
     assert stalled.fileno() >= 0
+
+
+def test_one_that_reads_slowly_without_a_pause_does_not_hold_up_the_others(twined):
+    daemon = twined(listener("hub", "relay"))
+    slow, sender = join(daemon, "hub", buffer=1 << 16), join(daemon, "hub")
+    readers = [join(daemon, "hub") for _ in range(3)]
+    total, got, ended = 64 << 20, [0], threading.Event()
+
+    def read_slowly():
+        while not ended.wait(0.003):
+            got[0] += len(slow.recv(1 << 16))
+    threads = [threading.Thread(target=read_slowly),
+               threading.Thread(target=sender.sendall, args=((b"x" * 1023 + b"\n") * (total // 1024),))]
+    for thread in threads:
+        thread.start()
+    received = meanwhile(*[lambda reader=reader: len(receive(reader, total)) for reader in readers])
+    # At its pace, they would have everything when it has nearly everything.
+    behind = got[0]
+    ended.set()
+    slow.shutdown(socket.SHUT_RD)
+    for thread in threads:
+        thread.join()
+    assert received == [total] * 3
+    assert behind < total // 2, behind
 
 
 def test_what_a_stalled_member_gets_later_are_whole_lines_and_how_many_it_has_lost(twined):

@@ -744,6 +744,88 @@ a_steadily_slow_member_holds_the_others_up_a_twentieth_of_the_time(void **state)
 	fake_close(quick, REASON_PEER_CLOSED);
 }
 
+/* The same, but it makes room so often that no wait lasts until the next tick. */
+static void
+a_member_that_is_slow_without_a_pause_is_charged_too(void **state)
+{
+	enum { STEP_MS = 8, STEPS = 5000 };
+	struct transport *sender = join(*state, &silent, 0, SIZE_MAX);
+	struct transport *slow = join(*state, &plain, 0, 100),
+			 *quick = join(*state, &plain, 0, SIZE_MAX);
+	struct pump pump;
+	unsigned held = 0;
+	pump_start(&pump, sender, 0);
+	for (unsigned i = 0; i < STEPS; i++) {
+		if (pump.waiter.link == NULL) {
+			pump.most = pump.published + 100;
+			pump_go_on(&pump.waiter);
+		}
+		fake_pass(STEP_MS);
+		held += pump.waiter.link != NULL;
+		fake_drain(slow, 600);
+		fake_turn();
+	}
+	assert_in_range(held * STEP_MS, 100, 500 + STEPS * STEP_MS / 20 + 200);
+	assert_int_equal(dropped(quick), 0);
+	hub_unwait(hub, &pump.waiter);
+	fake_close(sender, REASON_PEER_CLOSED);
+	fake_close(slow, REASON_PEER_CLOSED);
+	fake_close(quick, REASON_PEER_CLOSED);
+}
+
+/* To give one up is no sign that the others need longer. */
+static void
+each_that_stalls_is_waited_for_no_longer_than_the_one_before(void **state)
+{
+	enum { QUICK = 12, STALLED = 4 };
+	struct transport *sender = join(*state, &silent, 0, SIZE_MAX), *quick[QUICK],
+			 *stalled[STALLED];
+	struct pump pumps[2];
+	for (int i = 0; i < QUICK; i++)
+		quick[i] = join(*state, &plain, 0, SIZE_MAX);
+	for (int i = 0; i < STALLED; i++) {
+		stalled[i] = join(*state, &plain, 0, 10);
+		pump_start(&pumps[0], sender, 100);
+		pump_start(&pumps[1], sender, 100);
+		fake_pass(112);
+		assert_int_equal(pumps[0].published, 100);
+		assert_int_equal(pumps[1].published, 100);
+	}
+	assert_int_equal(hub_count(hub).slow, STALLED);
+	for (int i = 0; i < QUICK; i++)
+		fake_close(quick[i], REASON_PEER_CLOSED);
+	for (int i = 0; i < STALLED; i++)
+		fake_close(stalled[i], REASON_PEER_CLOSED);
+	fake_close(sender, REASON_PEER_CLOSED);
+}
+
+/* Who is being lost does not receive any more: most of those who do starve. */
+static void
+who_is_being_lost_does_not_count(void **state)
+{
+	enum { LOST = 3 };
+	struct transport *sender = join(*state, &silent, 0, SIZE_MAX), *lost[LOST];
+	struct transport *slow = join(*state, &plain, 0, 0);
+	struct transport *quick = join(*state, &plain, 0, SIZE_MAX);
+	struct pump pump;
+	for (int i = 0; i < LOST; i++) {
+		lost[i] = join(*state, &plain, 0, SIZE_MAX);
+		transport_lose(lost[i], REASON_IDLE_TIMEOUT);
+	}
+	pump_start(&pump, sender, 1000);
+	for (int i = 0; i < 100; i++) {
+		fake_pass(40);
+		fake_drain(slow, 100);
+	}
+	assert_true(dropped(slow) > 0);
+	hub_unwait(hub, &pump.waiter);
+	for (int i = 0; i < LOST; i++)
+		fake_close(lost[i], REASON_IDLE_TIMEOUT);
+	fake_close(slow, REASON_PEER_CLOSED);
+	fake_close(quick, REASON_PEER_CLOSED);
+	fake_close(sender, REASON_PEER_CLOSED);
+}
+
 /* Where all are behind, it is the publisher that is fast: nobody loses anything. */
 static void
 members_that_are_all_behind_are_waited_for(void **state)
@@ -1156,6 +1238,9 @@ main(void)
 		HUB_TEST(a_publisher_waits_for_one_that_has_stalled_but_a_moment),
 		HUB_TEST(a_publisher_waits_even_less_for_one_of_few_that_have_stalled),
 		HUB_TEST(who_still_has_something_to_read_is_not_held_up),
+		HUB_TEST(a_member_that_is_slow_without_a_pause_is_charged_too),
+		HUB_TEST(each_that_stalls_is_waited_for_no_longer_than_the_one_before),
+		HUB_TEST(who_is_being_lost_does_not_count),
 		HUB_TEST(a_steadily_slow_member_holds_the_others_up_a_twentieth_of_the_time),
 		HUB_TEST(members_that_are_all_behind_are_waited_for),
 		HUB_TEST(publishers_that_do_not_read_do_not_wait_for_each_other_for_ever),
