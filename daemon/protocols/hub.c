@@ -194,14 +194,22 @@ hub_leave(struct hub_member *member)
 	hub_unref(hub);
 }
 
-void
-hub_member_stop(struct hub_member *member)
+/* It has nothing to say any more. */
+static void
+member_leaves(struct hub_member *member)
 {
-	if (member->hub == NULL || member->leaving)
+	if (member->leaving)
 		return;
 	member->leaving = true;
 	member->hub->leaving++;
 	hub_queue_flush(member->hub);
+}
+
+void
+hub_member_stop(struct hub_member *member)
+{
+	if (member->hub != NULL)
+		member_leaves(member);
 }
 
 void
@@ -211,6 +219,7 @@ hub_member_end(struct hub_member *member, enum reason reason)
 		return;
 	member->ending = true;
 	member->end_reason = (uint8_t)reason;
+	member_leaves(member);
 	hub_queue_flush(member->hub);
 }
 

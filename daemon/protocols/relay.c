@@ -285,6 +285,10 @@ static void
 relay_ending(struct transport *transport, enum reason reason)
 {
 	struct relay_peer *peer = transport_state(transport);
+	if (transport_is_losing(transport)) {
+		relay_stopping(transport);
+		return;
+	}
 	peer->ending = true;
 	peer->end_reason = (uint8_t)reason;
 	relay_take_stop(transport);

@@ -374,6 +374,27 @@ a_member_ends_alone_when_it_has_got_everything(void **state)
 	fake_close(other, REASON_DONE);
 }
 
+/* It has nothing to say any more. */
+static void
+a_member_that_ends_alone_does_not_hold_up_the_end_of_the_hub(void **state)
+{
+	struct transport *quick = join(*state, &plain, 0, SIZE_MAX);
+	struct transport *slow = join(*state, &plain, 0, 3);
+	publish(NULL, "before\n");
+	hub_member_end(transport_state(slow), REASON_PEER_CLOSED);
+	fake_turn();
+	hub_member_stop(transport_state(quick));
+	fake_turn();
+	assert_true(fake_is_lost(quick));
+	assert_int_equal(fake_reason(quick), REASON_SHUTDOWN);
+	fake_drain(slow, SIZE_MAX);
+	fake_turn();
+	assert_got(slow, "before\n");
+	assert_int_equal(fake_reason(slow), REASON_PEER_CLOSED);
+	fake_close(quick, REASON_SHUTDOWN);
+	fake_close(slow, REASON_PEER_CLOSED);
+}
+
 static void
 a_member_that_goes_does_not_hold_up_the_end(void **state)
 {
@@ -1225,6 +1246,7 @@ main(void)
 		HUB_TEST(stalled_members_cost_nothing),
 		HUB_TEST(a_hub_ends_when_all_have_got_everything),
 		HUB_TEST(a_member_ends_alone_when_it_has_got_everything),
+		HUB_TEST(a_member_that_ends_alone_does_not_hold_up_the_end_of_the_hub),
 		HUB_TEST(a_member_that_goes_does_not_hold_up_the_end),
 		HUB_TEST(the_hub_outlives_what_is_deferred),
 		HUB_TEST(crlf_is_of_whoever_gets_it),

@@ -379,6 +379,23 @@ an_ending_takes_what_has_come_and_delivers_what_is_owed(void **state)
 	factory_unref(factory);
 }
 
+/* Half a line of one that is being lost was not its last one. */
+static void
+an_ending_of_one_that_is_being_lost_takes_nothing(void **state)
+{
+	(void)state;
+	struct factory *factory = fake_factory(&relay_protocol, NULL);
+	struct transport *a = fake_open(factory), *b = fake_open(factory);
+	receive(b, "half a li");
+	transport_lose(b, REASON_IDLE_TIMEOUT);
+	relay_protocol.ending(b, REASON_SILENCE_TIMEOUT);
+	fake_turn();
+	assert_got(a, "");
+	fake_close(b, REASON_IDLE_TIMEOUT);
+	fake_close(a, REASON_DONE);
+	factory_unref(factory);
+}
+
 static void
 an_ending_of_one_that_gets_nothing_is_at_once(void **state)
 {
@@ -809,6 +826,7 @@ main(void)
 		cmocka_unit_test(datagrams_hold_several_lines),
 		cmocka_unit_test(a_stop_delivers_what_is_owed),
 		cmocka_unit_test(an_ending_takes_what_has_come_and_delivers_what_is_owed),
+		cmocka_unit_test(an_ending_of_one_that_is_being_lost_takes_nothing),
 		cmocka_unit_test(an_ending_of_one_that_gets_nothing_is_at_once),
 		cmocka_unit_test(connectors_read_and_write_by_role),
 		cmocka_unit_test(a_filter_holds_both_ways),
