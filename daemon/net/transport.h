@@ -76,7 +76,7 @@ bool transport_can_write(const struct transport *transport);
 
 /*
  * Whether output waits of which the peer's system has not been seen to take anything for so long,
- * and two round trips more: far away it takes something that often.
+ * and for as long as the way there may take of itself: round trips and retransmissions.
  */
 bool transport_is_still(struct transport *transport, int64_t ms);
 

@@ -76,19 +76,24 @@ transport_is_silent(struct transport *transport, int64_t ms)
 }
 
 /*
- * The least time after which its system has acknowledged something; 0: not known. (tcp(7),
- * TCP_INFO)
+ * For how long the way to the peer alone may keep its system from acknowledging anything: two round
+ * trips, and two retransmissions of what is on its way, by their time-out without its doublings:
+ * else a peer that is gone were never still. (tcp(7), TCP_INFO)
  */
 static uint64_t
-round_trip_ms(const struct transport *transport)
+way_ms(const struct transport *transport)
 {
 	struct tcp_info info = { 0 };
 	socklen_t length = sizeof info;
+	uint64_t us = 0;
 
-	if (getsockopt(transport_fd(transport), IPPROTO_TCP, TCP_INFO, &info, &length) < 0
-	    || info.tcpi_min_rtt == UINT32_MAX)
+	if (getsockopt(transport_fd(transport), IPPROTO_TCP, TCP_INFO, &info, &length) < 0)
 		return 0;
-	return info.tcpi_min_rtt / 1000;
+	if (info.tcpi_min_rtt != UINT32_MAX)
+		us += 2 * (uint64_t)info.tcpi_min_rtt;
+	if (info.tcpi_unacked > 0)
+		us += 2 * (uint64_t)(info.tcpi_rto >> info.tcpi_backoff);
+	return us / 1000;
 }
 
 bool
@@ -101,7 +106,7 @@ transport_is_still(struct transport *transport, int64_t ms)
 	if (transport_acknowledged(transport) > transport->acknowledged)
 		transport_note_progress(transport);
 	still_ms = reactor_now_ms() - transport->progress_ms;
-	return still_ms >= (uint64_t)ms && still_ms >= (uint64_t)ms + 2 * round_trip_ms(transport);
+	return still_ms >= (uint64_t)ms && still_ms >= (uint64_t)ms + way_ms(transport);
 }
 
 bool

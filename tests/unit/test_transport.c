@@ -891,20 +891,31 @@ a_peer_that_does_not_take_ends_with_the_write_timeout(void **state)
 	free(bytes);
 }
 
-static uint32_t far_away_us;		/* where the peer is said to be; 0: where it is */
+static const struct tcp_info *path;		/* what is said of it; NULL: what is so */
 
 int
 getsockopt(int fd, int level, int name, void *value, socklen_t *length)
 {
-	if (far_away_us == 0 || level != IPPROTO_TCP || name != TCP_INFO)
+	if (path == NULL || level != IPPROTO_TCP || name != TCP_INFO)
 		return (int)syscall(SYS_getsockopt, fd, level, name, value, length);
-	((struct tcp_info *)value)->tcpi_min_rtt = far_away_us;
+	memcpy(value, path, *length);
 	return 0;
+}
+
+static bool
+is_still_on(const struct tcp_info *said, int64_t ms)
+{
+	path = said;
+	bool is_still = transport_is_still(transport, ms);
+	path = NULL;
+	return is_still;
 }
 
 static void
 a_peer_that_is_far_away_is_still_only_after_round_trips(void **state)
 {
+	static const struct tcp_info far_away = { .tcpi_min_rtt = 100000000 },
+				     not_known = { .tcpi_min_rtt = UINT32_MAX };
 	uint8_t *bytes = pattern(4 << 20);
 
 	(void)state;
@@ -913,11 +924,33 @@ a_peer_that_is_far_away_is_still_only_after_round_trips(void **state)
 	assert_false(transport_is_still(transport, 100));
 	while (!transport_is_still(transport, 20))
 		turn();
-	far_away_us = 100000000;
-	assert_false(transport_is_still(transport, 20));
-	far_away_us = UINT32_MAX;		/* nothing has been acknowledged yet */
-	assert_true(transport_is_still(transport, 20));
-	far_away_us = 0;
+	assert_false(is_still_on(&far_away, 20));
+	assert_true(is_still_on(&not_known, 20));
+	transport_abort(transport, REASON_DONE);
+	finish(REASON_DONE);
+	free(bytes);
+}
+
+/* It has not stopped reading: something has been lost, and is sent again. */
+static void
+a_peer_on_a_lossy_path_is_still_only_after_retransmissions(void **state)
+{
+	static const struct tcp_info
+		lossy = { .tcpi_unacked = 3, .tcpi_rto = 100000000 },
+		once_more = { .tcpi_unacked = 3, .tcpi_rto = 100000000, .tcpi_backoff = 1 },
+		gone = { .tcpi_unacked = 3, .tcpi_rto = 100000000, .tcpi_backoff = 14 },
+		does_not_read = { .tcpi_unacked = 0, .tcpi_rto = 100000000 };
+	uint8_t *bytes = pattern(4 << 20);
+
+	(void)state;
+	begin(&counting);
+	transport_write(transport, bytes, 4 << 20);
+	while (!transport_is_still(transport, 20))
+		turn();
+	assert_false(is_still_on(&lossy, 20));
+	assert_false(is_still_on(&once_more, 20));
+	assert_true(is_still_on(&gone, 8));
+	assert_true(is_still_on(&does_not_read, 20));
 	transport_abort(transport, REASON_DONE);
 	finish(REASON_DONE);
 	free(bytes);
@@ -1000,6 +1033,7 @@ main(void)
 		BOTH_WAYS(a_stop_does_not_wait_for_what_a_paused_transport_does_not_read),
 		BOTH_WAYS(a_peer_that_does_not_take_ends_with_the_write_timeout),
 		BOTH_WAYS(a_peer_that_is_far_away_is_still_only_after_round_trips),
+		BOTH_WAYS(a_peer_on_a_lossy_path_is_still_only_after_retransmissions),
 		BOTH_WAYS(a_peer_that_does_not_end_is_waited_for_within_the_linger_timeout),
 		BOTH_WAYS(a_stop_handles_what_has_come_and_then_ends),
 		/* Those who are gone and were not read from are noticed by edges only. */
