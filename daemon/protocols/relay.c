@@ -270,27 +270,14 @@ relay_stopped(struct transport *transport)
 		transport_lose(transport, reason);
 }
 
-/* Who is being lost has nothing to say any more, or says it as an orphan. */
-static void
-relay_stopping(struct transport *transport)
-{
-	struct relay_peer *peer = transport_state(transport);
-	if (!transport_is_losing(transport))
-		relay_take_stop(transport);
-	else if (peer->rest == NULL)
-		hub_member_stop(&peer->member);
-}
-
 static void
 relay_ending(struct transport *transport, enum reason reason)
 {
 	struct relay_peer *peer = transport_state(transport);
-	if (transport_is_losing(transport)) {
-		relay_stopping(transport);
-		return;
+	if (!transport_is_losing(transport)) {
+		peer->ending = true;
+		peer->end_reason = (uint8_t)reason;
 	}
-	peer->ending = true;
-	peer->end_reason = (uint8_t)reason;
 	relay_take_stop(transport);
 }
 
@@ -341,7 +328,7 @@ const struct protocol relay_protocol = {
 	.data_received = relay_take_bytes,
 	.drained = relay_drained,
 	.read_ended = relay_read_ended,
-	.stopping = relay_stopping,
+	.stopping = relay_take_stop,
 	.ending = relay_ending,
 	.connection_lost = relay_connection_lost,
 	.datagram_received = relay_take_datagram,

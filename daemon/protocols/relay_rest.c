@@ -244,7 +244,8 @@ relay_take_stop(struct transport *transport)
 	struct relay_rest *rest = source.peer->rest;
 	if (rest == NULL) {
 		source.bucket = NULL;
-		if (relay_take_last(&source, true))
+		/* Half a line of one that is being lost was not its last one. */
+		if (transport_is_losing(transport) || relay_take_last(&source, true))
 			relay_stopped(transport);
 		return;
 	}

@@ -396,6 +396,25 @@ an_ending_of_one_that_is_being_lost_takes_nothing(void **state)
 	factory_unref(factory);
 }
 
+/* What it had sent before counts, and is not waited for at a stop. */
+static void
+a_stop_does_not_wait_for_the_rate_of_one_that_is_being_lost(void **state)
+{
+	(void)state;
+	struct factory *factory = fake_factory(&relay_protocol, "line_rate=1", NULL);
+	struct transport *a = fake_open(factory), *b = fake_open(factory);
+	receive(b, "1\n2\n3\n4\nhalf a li");
+	transport_lose(b, REASON_IDLE_TIMEOUT);
+	transport_stop(a);
+	relay_protocol.stopping(b);
+	fake_turn();
+	assert_got(a, "1\n2\n3\n4\n");
+	assert_int_equal(fake_reason(a), REASON_SHUTDOWN);
+	fake_close(b, REASON_IDLE_TIMEOUT);
+	fake_close(a, REASON_SHUTDOWN);
+	factory_unref(factory);
+}
+
 static void
 an_ending_of_one_that_gets_nothing_is_at_once(void **state)
 {
@@ -827,6 +846,7 @@ main(void)
 		cmocka_unit_test(a_stop_delivers_what_is_owed),
 		cmocka_unit_test(an_ending_takes_what_has_come_and_delivers_what_is_owed),
 		cmocka_unit_test(an_ending_of_one_that_is_being_lost_takes_nothing),
+		cmocka_unit_test(a_stop_does_not_wait_for_the_rate_of_one_that_is_being_lost),
 		cmocka_unit_test(an_ending_of_one_that_gets_nothing_is_at_once),
 		cmocka_unit_test(connectors_read_and_write_by_role),
 		cmocka_unit_test(a_filter_holds_both_ways),
