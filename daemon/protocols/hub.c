@@ -163,6 +163,7 @@ hub_join(struct hub *hub, struct hub_member *member, struct transport *transport
 		.line = first,
 		.at = ring_begin(hub->ring, first),
 		.place = HUB_SILENT,
+		.acknowledged = UINT64_MAX,
 	};
 	pace_inherit(member);
 	if (!policy->receives)

@@ -57,6 +57,7 @@ struct hub_member {
 	uint64_t own;			/* how many lines from there on are its own */
 	uint64_t gone;			/* fallen: what its policy had lost by then */
 	uint64_t spent_until;		/* hub_pace.c: its credit */
+	uint64_t acknowledged;		/* likewise: by its system at the last tick; at first UINT64_MAX */
 	uint64_t dropped;		/* readable: lines it did not get because it was slow */
 	uint32_t id;			/* readable: its number, from 1 */
 	uint8_t place;			/* enum hub_place */

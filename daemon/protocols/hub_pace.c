@@ -15,16 +15,18 @@
  * while publishers wait for others. Of those in the older half of the ring (or further on, where
  * that is in the way)
  *
- *   - who still moves is charged for the time that publishers wait, if at least half of those who receive are
- *     hungry: then it is the slow one. Where most have something to read, it is the hub that is fast;
- *   - whose socket has not moved for STILL_MS is charged all it has, if somebody is hungry (or if it is a publisher
- *     that waits itself, and would rather wait for ever than read); for STILL_FEW_MS, if nearly all are.
+ *   - who still moves is charged for the time that publishers wait, if at least half of those who
+ *     receive are hungry: then it is the slow one. Where most have something to read, it is the hub
+ *     that is fast;
+ *   - whose socket has not moved for STILL_MS is charged all it has, if somebody is hungry (or if
+ *     it is a publisher that waits itself, and would rather wait for ever than read); for
+ *     STILL_FEW_MS, if nearly all are.
  *
  * But members that one busy program reads in turn are still until their turn comes: nobody is
  * charged for moving slowly while others get hungry, from one tick to the next, nor for being still
- * while others move, unless for STILL_MOST_MS. And such a program may be kept from running: nobody
- * having moved means something when it takes twice as long as it lately took until somebody moved
- * again.
+ * while others move, unless for STILL_MOST_MS: then it does not count among those who receive,
+ * either. And such a program may be kept from running: nobody having moved means something when it
+ * takes twice as long as it lately took until somebody moved again.
  *
  * Who comes begins with what is left to the one who left with the least: to come again does not
  * renew it. Without credit a member is slow, and is lapped until it has caught up and has credit
@@ -132,31 +134,40 @@ pace_stick(const struct hub_member *member)
 		member->hub->free_to = member->line;
 }
 
-/*
- * Those who receive and are waited for, and those of them who are hungry; publishers that wait and
- * are.
- */
+/* Those who receive and are waited for or have everything, and those of them who are hungry. */
 struct standing {
-	unsigned receivers, hungry, hungry_publishers;
-	uint64_t acknowledged;		/* by those who are waited for, altogether */
+	unsigned receivers, hungry;
+	bool moved;		/* one of those who are waited for has, since the last tick */
 };
 
-/* A publisher that waits has everything easily: it does not count. */
+/*
+ * Of publishers that wait all but one count: it may be the one whose lines all are, and has
+ * everything easily; the others have had its lines.
+ */
 static struct standing
-hub_standing(const struct hub *hub)
+hub_standing(struct hub *hub)
 {
 	struct standing standing = { 0 };
-	for (const struct hub_member *member = hub->all; member != NULL;
+	unsigned hungry_publishers = 0;
+	for (struct hub_member *member = hub->all; member != NULL;
 	     member = member->next_receiver) {
-		if (!transport_can_write(member->transport))
+		struct transport *transport = member->transport;
+		if (!transport_can_write(transport))
 			continue;
 		bool is_ready = member->place == HUB_READY;
-		bool is_hungry = is_ready && transport_is_delivered(member->transport);
-		standing.receivers += !member->waiting && (is_ready || !member->slow);
-		standing.hungry += !member->waiting && is_hungry;
-		standing.hungry_publishers += member->waiting && is_hungry;
-		if (!member->slow)
-			standing.acknowledged += transport_acknowledged(member->transport);
+		bool is_hungry = is_ready && transport_is_delivered(transport);
+		bool is_dead = !is_ready && transport_is_still(transport, STILL_MOST_MS);
+		uint64_t acknowledged = transport_acknowledged(transport);
+		standing.moved = standing.moved
+				 || (!member->slow && acknowledged > member->acknowledged);
+		member->acknowledged = acknowledged;
+		standing.receivers += is_ready || !(member->slow || is_dead);
+		standing.hungry += is_hungry;
+		hungry_publishers += is_hungry && member->waiting;
+	}
+	if (hungry_publishers > 0) {
+		standing.receivers--;
+		standing.hungry--;
 	}
 	return standing;
 }
@@ -169,9 +180,7 @@ member_has_stalled(const struct hub_member *member, const struct standing *stand
 	bool is_one_of_few =
 		standing->hungry > 0
 		&& standing->hungry * FEW_SHARE >= standing->receivers * (FEW_SHARE - 1);
-	/* Of two publishers each has had the other's lines, of one that is not known. */
-	bool others_starve =
-		standing->hungry > 0 || standing->hungry_publishers > 1 || member->waiting;
+	bool others_starve = standing->hungry > 0 || member->waiting;
 	bool nobody_moves = hub->still_ms >= STILL_FEW_MS && hub->still_ms >= 2 * hub->pause_ms;
 	int64_t still_ms = !nobody_moves ? STILL_MOST_MS : is_one_of_few ? STILL_FEW_MS : STILL_MS;
 	return others_starve && hub->waited_ms >= (is_one_of_few ? STILL_FEW_MS : PATIENCE_MS)
@@ -216,13 +225,12 @@ pace_member_moves(const struct hub_member *member)
 static void
 pace_compare(struct hub *hub, const struct standing *standing, uint64_t elapsed_ms)
 {
-	if (standing->acknowledged != hub->acknowledged)
+	if (standing->moved)
 		pace_note_move(hub, 0);
 	else
 		hub->still_ms += elapsed_ms;
 	hub->pause_ms -= hub->pause_ms / PAUSE_TICKS;
 	hub->level_ms = standing->hungry > hub->hungry ? 0 : hub->level_ms + elapsed_ms;
-	hub->acknowledged = standing->acknowledged;
 	hub->hungry = standing->hungry;
 }
 

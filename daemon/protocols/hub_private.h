@@ -47,8 +47,7 @@ struct hub {
 	uint64_t waited_ms;		/* by somebody, without a break */
 	uint64_t still_ms, level_ms;	/* for how long of that nobody has moved, or has got hungry */
 	uint64_t pause_ms;		/* for how long nobody had moved when somebody did, at most and lately */
-	uint64_t acknowledged;		/* by all, at the last tick */
-	unsigned hungry;		/* likewise */
+	unsigned hungry;		/* how many were, at the last tick */
 	uint64_t uncharged_ms;		/* of waiting that has ended */
 };
 

@@ -459,6 +459,7 @@ fake_open(struct factory *factory)
 	must(transport != NULL, "out of memory");
 	transport->factory = factory_ref(factory);
 	transport->room = first_room;
+	transport->progress_ms = clock_ms;
 	if (protocol->connection_made != NULL)
 		protocol->connection_made(transport);
 	return transport;

@@ -847,6 +847,76 @@ who_is_being_lost_does_not_count(void **state)
 	fake_close(sender, REASON_PEER_CLOSED);
 }
 
+/* Those who come and go are no sign that somebody who is still is about to read. */
+static void
+who_comes_and_goes_does_not_shield_one_that_has_stalled(void **state)
+{
+	enum { QUICK = 8 };
+	struct transport *sender = join(*state, &silent, 0, SIZE_MAX), *quick[QUICK];
+	struct transport *stalled = join(*state, &plain, 0, 0), *visitor = NULL;
+	struct pump pump;
+	for (int i = 0; i < QUICK; i++)
+		quick[i] = join(*state, &plain, 0, SIZE_MAX);
+	pump_start(&pump, sender, 1000);
+	for (unsigned i = 0; i < 12; i++) {
+		fake_pass(10);
+		if (visitor != NULL)
+			fake_close(visitor, REASON_PEER_CLOSED);
+		visitor = join(*state, &plain, 1 + i % 5, SIZE_MAX);
+	}
+	fake_turn();
+	assert_int_equal(pump.published, 1000);
+	for (int i = 0; i < QUICK; i++)
+		fake_close(quick[i], REASON_PEER_CLOSED);
+	fake_close(visitor, REASON_PEER_CLOSED);
+	fake_close(stalled, REASON_PEER_CLOSED);
+	fake_close(sender, REASON_PEER_CLOSED);
+}
+
+/* It will not be in the way before the slow one is past it. */
+static void
+one_that_has_stalled_further_on_does_not_shield_a_slow_one(void **state)
+{
+	struct transport *sender = join(*state, &silent, 0, SIZE_MAX);
+	struct transport *slow = join(*state, &plain, 0, 0),
+			 *stalled = join(*state, &plain, 0, 3500),
+			 *quick = join(*state, &plain, 0, SIZE_MAX);
+	struct pump pump;
+	pump_start(&pump, sender, 1000);
+	for (int i = 0; i < 300; i++) {
+		fake_pass(10);
+		fake_drain(slow, 2);
+	}
+	assert_true(pump.published > 40);
+	hub_unwait(hub, &pump.waiter);
+	fake_close(quick, REASON_PEER_CLOSED);
+	fake_close(stalled, REASON_PEER_CLOSED);
+	fake_close(slow, REASON_PEER_CLOSED);
+	fake_close(sender, REASON_PEER_CLOSED);
+}
+
+/* Those who publish have had what the others have published. */
+static void
+a_slow_member_among_publishers_is_charged(void **state)
+{
+	struct transport *a = join(*state, &plain, 0, SIZE_MAX),
+			 *b = join(*state, &plain, 0, SIZE_MAX);
+	struct transport *slow = join(*state, &plain, 0, 0);
+	struct pump pump_a, pump_b;
+	pump_start(&pump_a, a, 1000);
+	pump_start(&pump_b, b, 1000);
+	for (int i = 0; i < 100; i++) {
+		fake_pass(10);
+		fake_drain(slow, 50);
+	}
+	assert_int_equal(hub_count(hub).slow, 1);
+	assert_int_equal(pump_a.published, 1000);
+	assert_int_equal(pump_b.published, 1000);
+	fake_close(a, REASON_PEER_CLOSED);
+	fake_close(b, REASON_PEER_CLOSED);
+	fake_close(slow, REASON_PEER_CLOSED);
+}
+
 /* Where all are behind, it is the publisher that is fast: nobody loses anything. */
 static void
 members_that_are_all_behind_are_waited_for(void **state)
@@ -1264,6 +1334,9 @@ main(void)
 		HUB_TEST(each_that_stalls_is_waited_for_no_longer_than_the_one_before),
 		HUB_TEST(who_is_being_lost_does_not_count),
 		HUB_TEST(a_steadily_slow_member_holds_the_others_up_a_twentieth_of_the_time),
+		HUB_TEST(who_comes_and_goes_does_not_shield_one_that_has_stalled),
+		HUB_TEST(one_that_has_stalled_further_on_does_not_shield_a_slow_one),
+		HUB_TEST(a_slow_member_among_publishers_is_charged),
 		HUB_TEST(members_that_are_all_behind_are_waited_for),
 		HUB_TEST(publishers_that_do_not_read_do_not_wait_for_each_other_for_ever),
 		HUB_TEST(who_begins_to_wait_just_before_the_tick_does_not_wait_for_ever),
