@@ -131,14 +131,6 @@ takes_protocol_keys(enum section_type type)
 	return type == SECTION_LISTENER || type == SECTION_CONNECTOR;
 }
 
-static const struct option *
-table_of(enum section_type type)
-{
-	return type == SECTION_DAEMON      ? daemon_options
-	       : type == SECTION_CONNECTOR ? connector_options
-					   : listener_options;
-}
-
 /* The key that an unknown one is nearest to. */
 static struct suggestion
 key_suggestion(const char *key, enum section_type type, const struct protocol *protocol)
@@ -146,7 +138,7 @@ key_suggestion(const char *key, enum section_type type, const struct protocol *p
 	struct suggestion suggestion = suggestion_new(key);
 	bool own = takes_protocol_keys(type);
 
-	table_offer(&suggestion, table_of(type));
+	table_offer(&suggestion, section_options(type));
 	if (own && protocol != NULL)
 		table_offer(&suggestion, protocol->options);
 	for (size_t i = 0; own && protocol == NULL && protocols[i] != NULL; i++)
@@ -191,7 +183,7 @@ key_check(struct faults *faults, const struct placed *placed, const struct inifi
 	const char *home = home_of(entry->key, type);
 	char owners[160], sentence[320];
 
-	if (option_find(table_of(type), entry->key) != NULL)
+	if (option_find(section_options(type), entry->key) != NULL)
 		return;
 	owners_format(entry->key, owners, sizeof owners);
 	if (takes_protocol_keys(type) && *owners != '\0'

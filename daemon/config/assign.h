@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "config/reading.h"
+#include "config/section_config.h"
 
 /* An entry with its key of a section; NULL: none. */
 const struct inifile_entry *section_entry(const struct placed *placed, const char *key);
@@ -21,12 +22,9 @@ bool row_assign(struct faults *faults, const struct placed *placed,
 bool row_inherit(struct faults *faults, const struct placed *placed, const struct option *row,
 		 const char *value, const char *directory, void *settings, char **text);
 
-/* Where a key may stand. protocol is that of a listener or connector, NULL when it is not known. */
-enum section_type { SECTION_DAEMON, SECTION_DEFAULTS, SECTION_LISTENER, SECTION_CONNECTOR };
-
 /*
  * Whether a key of a listener or connector is unknown and looks like this one: then the user has
- * said it, and is told once.
+ * said it, and is told once. protocol is NULL when it is not known, here and below.
  */
 bool section_misspells(const struct placed *placed, const char *key, enum section_type type,
 		       const struct protocol *protocol);

@@ -15,10 +15,10 @@ config_new(size_t sections_max)
 	if (config == NULL)
 		return NULL;
 	config->daemon_texts = table_texts_new(daemon_options);
-	config->listeners = calloc(sections_max + 1, sizeof(struct listener_config *));
-	config->disabled = calloc(sections_max + 1, sizeof(struct listener_config *));
-	config->connectors = calloc(sections_max + 1, sizeof(struct connector_config *));
-	config->disabled_connectors = calloc(sections_max + 1, sizeof(struct connector_config *));
+	config->listeners = calloc(sections_max + 1, sizeof(struct section_config *));
+	config->disabled = calloc(sections_max + 1, sizeof(struct section_config *));
+	config->connectors = calloc(sections_max + 1, sizeof(struct section_config *));
+	config->disabled_connectors = calloc(sections_max + 1, sizeof(struct section_config *));
 	if (config->daemon_texts == NULL || config->listeners == NULL || config->disabled == NULL
 	    || config->connectors == NULL || config->disabled_connectors == NULL) {
 		config_free(config);
@@ -79,13 +79,13 @@ config_free(struct config *config)
 	if (config == NULL)
 		return;
 	for (size_t i = 0; i < config->listener_count; i++)
-		listener_config_unref(config->listeners[i]);
+		section_config_unref(config->listeners[i]);
 	for (size_t i = 0; i < config->disabled_count; i++)
-		listener_config_unref(config->disabled[i]);
+		section_config_unref(config->disabled[i]);
 	for (size_t i = 0; i < config->connector_count; i++)
-		connector_config_unref(config->connectors[i]);
+		section_config_unref(config->connectors[i]);
 	for (size_t i = 0; i < config->disabled_connector_count; i++)
-		connector_config_unref(config->disabled_connectors[i]);
+		section_config_unref(config->disabled_connectors[i]);
 	values_clear(daemon_options, &config->daemon);
 	table_texts_free(daemon_options, config->daemon_texts);
 	free(config->listeners);

@@ -7,8 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "config/connector_config.h"
-#include "config/listener_config.h"
+#include "config/section_config.h"
 
 /* The keys of [daemon]. */
 struct daemon_settings {
@@ -25,13 +24,13 @@ extern const struct option daemon_options[];
 struct config {
 	struct daemon_settings daemon;
 	char **daemon_texts;			/* the value of each row of daemon_options as text, or NULL */
-	struct listener_config **listeners;	/* sorted by name; those with enabled = no are left out */
+	struct section_config **listeners;	/* sorted by name; those with enabled = no are left out */
 	size_t listener_count;
-	struct listener_config **disabled;	/* sorted by name; checked, and dumped, but not to be run */
+	struct section_config **disabled;	/* sorted by name; checked, and dumped, but not to be run */
 	size_t disabled_count;
-	struct connector_config **connectors;	/* likewise */
+	struct section_config **connectors;	/* likewise */
 	size_t connector_count;
-	struct connector_config **disabled_connectors;
+	struct section_config **disabled_connectors;
 	size_t disabled_connector_count;
 };
 

@@ -24,7 +24,7 @@ connector_refuse_protocol(struct faults *faults, const struct placed *placed,
 }
 
 static const char *
-common_text(const struct connector_config *connector, const char *key)
+common_text(const struct section_config *connector, const char *key)
 {
 	return connector->common_texts[option_find(connector_options, key) - connector_options];
 }
@@ -32,11 +32,11 @@ common_text(const struct connector_config *connector, const char *key)
 /* Addresses that what the protocol has to say cannot go over. */
 static void
 addresses_check(struct faults *faults, const struct placed *placed,
-		const struct connector_config *connector)
+		const struct section_config *connector)
 {
-	const struct address_list *connect = &connector->common.connect;
+	const struct address_list *connect = &connector->common.connector.connect;
 
-	if (!(connector->common.protocol->ways(connector->settings) & PROTOCOL_READS))
+	if (!(connector->protocol->ways(connector->settings) & PROTOCOL_READS))
 		return;
 	for (size_t i = 0; i < connect->count; i++)
 		if (address_is_datagram(connect->items[i].kind))
@@ -48,33 +48,34 @@ addresses_check(struct faults *faults, const struct placed *placed,
 
 static void
 baud_check(struct faults *faults, const struct placed *placed,
-	   const struct connector_config *connector)
+	   const struct section_config *connector)
 {
-	const struct address_list *connect = &connector->common.connect;
+	const struct connector_settings *settings = &connector->common.connector;
 
-	if (connector->common.baud == 0)
+	if (settings->baud == 0)
 		return;
-	if (!device_has_speed(connector->common.baud))
+	if (!device_has_speed(settings->baud))
 		key_fault(faults, placed, "baud",
 			  sentence_about(common_text(connector, "baud"),
 					 "is no speed of serial ports, such as 9600 or 115200"));
-	for (size_t i = 0; i < connect->count; i++)
-		if (connect->items[i].kind == ADDRESS_FILE)
+	for (size_t i = 0; i < settings->connect.count; i++)
+		if (settings->connect.items[i].kind == ADDRESS_FILE)
 			return;
-	key_fault(faults, placed, "baud", "no address of connect is file://, which alone may be a serial port");
+	key_fault(faults, placed, "baud",
+		  "no address of connect is file://, which alone may be a serial port");
 }
 
 static void
 bind_check(struct faults *faults, const struct placed *placed,
-	   const struct connector_config *connector)
+	   const struct section_config *connector)
 {
-	const struct address_list *connect = &connector->common.connect;
-	int family = connector->common.bind.sa.sa_family;
+	const struct connector_settings *settings = &connector->common.connector;
+	int family = settings->bind.sa.sa_family;
 
 	if (family == AF_UNSPEC)
 		return;
-	for (size_t i = 0; i < connect->count; i++)
-		if (address_may_be(&connect->items[i], family))
+	for (size_t i = 0; i < settings->connect.count; i++)
+		if (address_may_be(&settings->connect.items[i], family))
 			return;
 	key_fault(faults, placed, "bind",
 		  family == AF_INET ? "is an IPv4 address, and no address of connect has one"
@@ -84,13 +85,14 @@ bind_check(struct faults *faults, const struct placed *placed,
 /* Of two keys that contradict each other, the one that the section says is wrong. */
 static void
 reconnect_check(struct faults *faults, const struct placed *placed,
-		const struct connector_config *connector)
+		const struct section_config *connector)
 {
+	const struct connector_settings *settings = &connector->common.connector;
 	bool says_min = section_entry(placed, "reconnect_min") != NULL;
 	const char *min = common_text(connector, "reconnect_min");
 	const char *max = common_text(connector, "reconnect_max");
 
-	if (connector->common.reconnect_min_ms <= connector->common.reconnect_max_ms)
+	if (settings->reconnect_min_ms <= settings->reconnect_max_ms)
 		return;
 	if (says_min)
 		key_fault(faults, placed, "reconnect_min",
@@ -102,16 +104,17 @@ reconnect_check(struct faults *faults, const struct placed *placed,
 
 void
 connector_check(struct faults *faults, const struct placed *placed,
-		const struct connector_config *connector)
+		const struct section_config *connector)
 {
-	const struct protocol *protocol = connector->common.protocol;
+	const struct connector_settings *settings = &connector->common.connector;
 
 	addresses_check(faults, placed, connector);
 	bind_check(faults, placed, connector);
 	baud_check(faults, placed, connector);
 	reconnect_check(faults, placed, connector);
-	if (connector->common.silence_timeout_ms != 0
-	    && !(protocol->ways(connector->settings) & PROTOCOL_READS))
-		key_fault(faults, placed, "silence_timeout", "nothing is read there, which is always silent");
-	protocol_check(faults, placed, protocol, connector->settings, &connector->common.connect);
+	if (settings->silence_timeout_ms != 0
+	    && !(connector->protocol->ways(connector->settings) & PROTOCOL_READS))
+		key_fault(faults, placed, "silence_timeout",
+			  "nothing is read there, which is always silent");
+	protocol_check(faults, placed, connector, &settings->connect);
 }

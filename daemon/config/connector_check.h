@@ -2,7 +2,7 @@
 #ifndef TWINED_CONFIG_CONNECTOR_CHECK_H
 #define TWINED_CONFIG_CONNECTOR_CHECK_H
 
-#include "config/connector_config.h"
+#include "config/section_config.h"
 #include "config/reading.h"
 
 /* Says that connectors cannot speak a protocol, and which they can. */
@@ -11,6 +11,6 @@ void connector_refuse_protocol(struct faults *faults, const struct placed *place
 
 /* Looks at the values together, which must all be good ones. */
 void connector_check(struct faults *faults, const struct placed *placed,
-		     const struct connector_config *connector);
+		     const struct section_config *connector);
 
 #endif

@@ -22,12 +22,12 @@
 struct place {
 	char key[ADDRESS_IDENTITY_MAX];		/* what two that are the same have in common */
 	const struct address *address;		/* of what is not ours; NULL: a hub */
-	const struct connector_config *dialler;	/* of that address */
+	const struct section_config *dialler;	/* of that address */
 };
 
 struct loops {
 	struct reading *reading;
-	struct listener_config *const *listeners;
+	struct section_config *const *listeners;
 	struct doors doors;
 	struct place *places;
 	size_t place_count;
@@ -39,7 +39,7 @@ struct loops {
 
 /* An address of a connector. */
 struct dial {
-	const struct connector_config *connector;
+	const struct section_config *connector;
 	const struct placed *placed;		/* the connector's section */
 	const struct address *address;
 	size_t hub;				/* the connector's own */
@@ -48,7 +48,7 @@ struct dial {
 
 /* Whether two connectors say the same to whom they dial, on the same interface. */
 static bool
-diallers_are_alike(const struct connector_config *a, const struct connector_config *b)
+diallers_are_alike(const struct section_config *a, const struct section_config *b)
 {
 	return value_equal(option_find(connector_options, "bind_device"), &a->common, &b->common)
 	       && value_equal(option_find(connector_options, "preamble"), &a->common, &b->common);
@@ -107,7 +107,7 @@ is_selective(const struct protocol *protocol, const void *settings)
 static unsigned
 dial_ways(const struct dial *dial, unsigned other)
 {
-	unsigned own = dial->connector->common.protocol->ways(dial->connector->settings);
+	unsigned own = dial->connector->protocol->ways(dial->connector->settings);
 
 	/* What one end reads is what the other one writes. */
 	return (other & PROTOCOL_WRITES ? own & PROTOCOL_READS : 0)
@@ -135,12 +135,12 @@ dial_join(struct loops *loops, const struct dial *dial, size_t place, unsigned w
 
 static int
 dial_reach_listener(struct loops *loops, const struct dial *dial, const struct address *address,
-		    const struct listener_config *listener)
+		    const struct section_config *listener)
 {
-	const struct protocol *protocol = listener->common.protocol;
+	const struct protocol *protocol = listener->protocol;
 	size_t place;
 
-	if (protocol != dial->connector->common.protocol
+	if (protocol != dial->connector->protocol
 	    || is_selective(protocol, listener->settings))
 		return 0;
 	if (hub_add(loops, protocol, listener->settings, listener->name, &place) < 0)
@@ -194,8 +194,8 @@ dial_follow(struct loops *loops, const struct dial *dial, const struct address *
 	if (door == NULL)
 		return dial_reach_other(loops, dial, address);
 	for (; door != NULL; door = doors_next(&loops->doors, address, door)) {
-		const struct listener_config *listener = loops->listeners[door->listener];
-		const struct upstream_list *list = listener_upstreams(listener, &key);
+		const struct section_config *listener = loops->listeners[door->listener];
+		const struct upstream_list *list = section_upstreams(listener, &key);
 
 		if (loops->reached[door->listener] == dial->number)
 			continue;
@@ -215,10 +215,10 @@ dial_follow(struct loops *loops, const struct dial *dial, const struct address *
 }
 
 static int
-connector_follow(struct loops *loops, const struct connector_config *connector)
+connector_follow(struct loops *loops, const struct section_config *connector)
 {
-	const struct protocol *protocol = connector->common.protocol;
-	const struct address_list *connect = &connector->common.connect;
+	const struct protocol *protocol = connector->protocol;
+	const struct address_list *connect = &connector->common.connector.connect;
 	struct dial dial = { .connector = connector };
 	size_t faults = loops->reading->faults.count, steps = loops->routes.count;
 

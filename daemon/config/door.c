@@ -13,17 +13,17 @@ door_compare(const void *a, const void *b)
 }
 
 int
-doors_make(struct doors *doors, struct listener_config *const *listeners, size_t count)
+doors_make(struct doors *doors, struct section_config *const *listeners, size_t count)
 {
 	size_t most = 0;
 
 	for (size_t i = 0; i < count; i++)
-		most += listeners[i]->common.listen.count;
+		most += listeners[i]->common.listener.listen.count;
 	doors->items = calloc(most + 1, sizeof *doors->items);
 	if (doors->items == NULL)
 		return -1;
 	for (size_t i = 0; i < count; i++) {
-		const struct listener_settings *settings = &listeners[i]->common;
+		const struct listener_settings *settings = &listeners[i]->common.listener;
 
 		for (size_t k = 0; k < settings->listen.count; k++) {
 			struct door *door = &doors->items[doors->count];

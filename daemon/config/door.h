@@ -3,7 +3,7 @@
 #define TWINED_CONFIG_DOOR_H
 
 #include "config/address_identity.h"
-#include "config/listener_config.h"
+#include "config/section_config.h"
 
 struct door {
 	char key[ADDRESS_IDENTITY_MAX];	/* what a dialled address must have in common with it */
@@ -19,7 +19,7 @@ struct doors {
 };
 
 /* The addresses of listeners, which must outlive them: 0, or -1 without memory. */
-int doors_make(struct doors *doors, struct listener_config *const *listeners, size_t count);
+int doors_make(struct doors *doors, struct section_config *const *listeners, size_t count);
 void doors_free(struct doors *doors);
 
 /*

@@ -26,19 +26,11 @@ table_dump(const struct option *table, char *const *texts, FILE *out)
 }
 
 static void
-listener_dump(const struct listener_config *listener, FILE *out)
+section_dump(const struct section_config *section, FILE *out)
 {
-	fprintf(out, "\n[listener:%s]\n", listener->name);
-	table_dump(listener_options, listener->common_texts, out);
-	table_dump(listener->common.protocol->options, listener->texts, out);
-}
-
-static void
-connector_dump(const struct connector_config *connector, FILE *out)
-{
-	fprintf(out, "\n[connector:%s]\n", connector->name);
-	table_dump(connector_options, connector->common_texts, out);
-	table_dump(connector->common.protocol->options, connector->texts, out);
+	fprintf(out, "\n[%s:%s]\n", section_word(section->type), section->name);
+	table_dump(section_options(section->type), section->common_texts, out);
+	table_dump(section->protocol->options, section->texts, out);
 }
 
 int
@@ -51,13 +43,13 @@ config_dump(const struct config *config, FILE *out)
 		if (strcmp(daemon_options[i].name, "include") != 0)
 			row_dump(&daemon_options[i], config->daemon_texts[i], out);
 	for (size_t i = 0; i < config->listener_count; i++)
-		listener_dump(config->listeners[i], out);
+		section_dump(config->listeners[i], out);
 	for (size_t i = 0; i < config->disabled_count; i++)
-		listener_dump(config->disabled[i], out);
+		section_dump(config->disabled[i], out);
 	for (size_t i = 0; i < config->connector_count; i++)
-		connector_dump(config->connectors[i], out);
+		section_dump(config->connectors[i], out);
 	for (size_t i = 0; i < config->disabled_connector_count; i++)
-		connector_dump(config->disabled_connectors[i], out);
+		section_dump(config->disabled_connectors[i], out);
 	if (fflush(out) != 0 || ferror(out)) {
 		errno = errno != 0 ? errno : EIO;
 		return -1;

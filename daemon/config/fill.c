@@ -62,75 +62,47 @@ reading_fill_defaults(struct reading *reading)
 	values_clear(listener_options, &scratch);
 }
 
-static struct listener_config *
-listener_fill(struct reading *reading, const struct placed *placed)
+/* The value of the key protocol, as it is filled in. */
+static const struct protocol *
+filled_protocol(const struct section_config *section)
 {
-	const struct protocol *protocol = section_protocol(reading, placed);
-	struct listener_config *listener =
-		listener_config_new(strchr(placed->section->name, ':') + 1,
-				    place_format(placed->origin, placed->section->line), protocol);
-	size_t faults = reading->faults.count;
-
-	if (listener == NULL) {
-		reading->faults.out_of_memory = true;
-		return NULL;
-	}
-	section_fill(&(const struct filling){
-		.reading = reading,
-		.placed = placed,
-		.type = SECTION_LISTENER,
-		.table = listener_options,
-		.common = &listener->common,
-		.common_texts = listener->common_texts,
-		.protocol = protocol,
-		.settings = listener->settings,
-		.texts = listener->texts,
-	});
-	/* Its name was taken now but could not be copied before. */
-	if (listener->common.protocol != protocol)
-		reading->faults.out_of_memory = true;
-	if (protocol != NULL)
-		listener_transports_check(&reading->faults, placed, listener);
-	if (protocol != NULL && reading->faults.count == faults && !reading->faults.out_of_memory
-	    && !placed->section->has_lost_entry)
-		listener_check(&reading->faults, placed, listener);
-	return listener;
+	return section->type == SECTION_LISTENER ? section->common.listener.protocol
+						 : section->common.connector.protocol;
 }
 
-static struct connector_config *
-connector_fill(struct reading *reading, const struct placed *placed)
+/* Makes what a section says, and checks it; NULL without memory. */
+static struct section_config *
+section_read(struct reading *reading, const struct placed *placed, enum section_type type)
 {
+	struct faults *faults = &reading->faults;
 	const struct protocol *protocol = section_protocol(reading, placed);
-	struct connector_config *connector =
-		connector_config_new(strchr(placed->section->name, ':') + 1,
-				     place_format(placed->origin, placed->section->line), protocol);
-	size_t faults = reading->faults.count;
+	struct section_config *section =
+		section_config_new(type, strchr(placed->section->name, ':') + 1,
+				   place_format(placed->origin, placed->section->line), protocol);
+	size_t before = faults->count;
 
-	if (connector == NULL) {
-		reading->faults.out_of_memory = true;
+	if (section == NULL) {
+		faults->out_of_memory = true;
 		return NULL;
 	}
-	if (protocol != NULL && protocol->ways == NULL) {
-		connector_refuse_protocol(&reading->faults, placed, protocol);
-		return connector;
+	if (type == SECTION_CONNECTOR && protocol != NULL && protocol->ways == NULL) {
+		connector_refuse_protocol(faults, placed, protocol);
+		return section;
 	}
-	section_fill(&(const struct filling){
-		.reading = reading,
-		.placed = placed,
-		.type = SECTION_CONNECTOR,
-		.table = connector_options,
-		.common = &connector->common,
-		.common_texts = connector->common_texts,
-		.protocol = protocol,
-		.settings = connector->settings,
-		.texts = connector->texts,
-	});
-	if (connector->common.protocol != protocol)
-		reading->faults.out_of_memory = true;
-	if (protocol != NULL && reading->faults.count == faults && !reading->faults.out_of_memory
-	    && !placed->section->has_lost_entry)
-		connector_check(&reading->faults, placed, connector);
-	return connector;
+	section_fill(reading, placed, section);
+	/* Its name was taken now but could not be copied before. */
+	if (filled_protocol(section) != protocol)
+		faults->out_of_memory = true;
+	if (protocol != NULL && type == SECTION_LISTENER)
+		listener_transports_check(faults, placed, section);
+	if (protocol == NULL || faults->count != before || faults->out_of_memory
+	    || placed->section->has_lost_entry)
+		return section;
+	if (type == SECTION_LISTENER)
+		listener_check(faults, placed, section);
+	else
+		connector_check(faults, placed, section);
+	return section;
 }
 
 /* What sections are filled into, and checked against each other by. */
@@ -141,11 +113,12 @@ struct sections {
 };
 
 static bool
-section_is(const struct placed *placed, const char *type)
+section_is(const struct placed *placed, enum section_type type)
 {
-	size_t length = strlen(type);
+	const char *word = section_word(type);
+	size_t length = strlen(word);
 
-	return strncmp(placed->section->name, type, length) == 0
+	return strncmp(placed->section->name, word, length) == 0
 	       && placed->section->name[length] == ':';
 }
 
@@ -156,20 +129,20 @@ listener_add(struct sections *sections, const struct placed *placed)
 	struct reading *reading = sections->reading;
 	struct config *config = reading->config;
 	size_t faults = reading->faults.count;
-	struct listener_config *listener = listener_fill(reading, placed);
+	struct section_config *listener = section_read(reading, placed, SECTION_LISTENER);
 
 	if (listener == NULL)
 		return;
-	if (!listener->common.enabled) {
+	if (!listener->common.listener.enabled) {
 		config->disabled[config->disabled_count++] = listener;
 		upstream_loops_check(reading, &listener, 1);
 		return;
 	}
 	config->listeners[config->listener_count++] = listener;
-	conflicts_add(&sections->conflicts, &reading->faults, placed, &listener->common);
+	conflicts_add(&sections->conflicts, &reading->faults, placed, &listener->common.listener);
 	if (reading->faults.count == faults)
 		agreements_add(&sections->agreements, &reading->faults, placed, listener->name,
-			       listener->common.protocol, listener->settings, listener->texts);
+			       listener->protocol, listener->settings, listener->texts);
 }
 
 /* Fills a [connector:NAME]. */
@@ -179,18 +152,18 @@ connector_add(struct sections *sections, const struct placed *placed)
 	struct reading *reading = sections->reading;
 	struct config *config = reading->config;
 	size_t faults = reading->faults.count;
-	struct connector_config *connector = connector_fill(reading, placed);
+	struct section_config *connector = section_read(reading, placed, SECTION_CONNECTOR);
 
 	if (connector == NULL)
 		return;
-	if (!connector->common.enabled) {
+	if (!connector->common.connector.enabled) {
 		config->disabled_connectors[config->disabled_connector_count++] = connector;
 		return;
 	}
 	config->connectors[config->connector_count++] = connector;
 	if (reading->faults.count == faults)
 		agreements_add(&sections->agreements, &reading->faults, placed, connector->name,
-			       connector->common.protocol, connector->settings, connector->texts);
+			       connector->protocol, connector->settings, connector->texts);
 }
 
 void
@@ -203,9 +176,9 @@ reading_fill_sections(struct reading *reading)
 	for (size_t i = 0; i < reading->section_count; i++) {
 		const struct placed *placed = &reading->sections[i];
 
-		if (section_is(placed, "listener"))
+		if (section_is(placed, SECTION_LISTENER))
 			listener_add(&sections, placed);
-		else if (section_is(placed, "connector"))
+		else if (section_is(placed, SECTION_CONNECTOR))
 			connector_add(&sections, placed);
 		else
 			continue;

@@ -35,11 +35,11 @@ transports_check(struct faults *faults, const struct placed *placed, const char 
 
 void
 listener_transports_check(struct faults *faults, const struct placed *placed,
-			  const struct listener_config *listener)
+			  const struct section_config *listener)
 {
-	const struct protocol *protocol = listener->common.protocol;
+	const struct protocol *protocol = listener->protocol;
 
-	transports_check(faults, placed, "listen", &listener->common.listen, protocol);
+	transports_check(faults, placed, "listen", &listener->common.listener.listen, protocol);
 	for (const struct option *row = protocol->options; row != NULL && row->name != NULL; row++)
 		if (row->type == OPTION_CONNECT)
 			transports_check(
@@ -95,20 +95,20 @@ finding_add(void *arg, const char *key, const char *sentence)
 }
 
 void
-protocol_check(struct faults *faults, const struct placed *placed, const struct protocol *protocol,
-	       const void *settings, const struct address_list *addresses)
+protocol_check(struct faults *faults, const struct placed *placed,
+	       const struct section_config *section, const struct address_list *addresses)
 {
 	struct findings findings = { .faults = faults, .placed = placed };
 
-	if (protocol->settings_check != NULL)
-		protocol->settings_check(settings, addresses, finding_add, &findings);
+	if (section->protocol->settings_check != NULL)
+		section->protocol->settings_check(section->settings, addresses, finding_add,
+						  &findings);
 }
 
 void
 listener_check(struct faults *faults, const struct placed *placed,
-	       const struct listener_config *listener)
+	       const struct section_config *listener)
 {
-	common_check(faults, placed, &listener->common);
-	protocol_check(faults, placed, listener->common.protocol, listener->settings,
-		       &listener->common.listen);
+	common_check(faults, placed, &listener->common.listener);
+	protocol_check(faults, placed, listener, &listener->common.listener.listen);
 }

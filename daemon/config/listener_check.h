@@ -2,7 +2,7 @@
 #ifndef TWINED_CONFIG_LISTENER_CHECK_H
 #define TWINED_CONFIG_LISTENER_CHECK_H
 
-#include "config/listener_config.h"
+#include "config/section_config.h"
 #include "config/reading.h"
 
 /* Adds a fault about a key of a section, at its line; of an inherited one, at the section's. */
@@ -11,15 +11,14 @@ void key_fault(struct faults *faults, const struct placed *placed, const char *k
 
 /* Refuses addresses that the protocol, which must be known, cannot be spoken over. */
 void listener_transports_check(struct faults *faults, const struct placed *placed,
-			       const struct listener_config *listener);
+			       const struct section_config *listener);
 
 /* Has the protocol of a listener or connector look at its settings together. */
 void protocol_check(struct faults *faults, const struct placed *placed,
-		    const struct protocol *protocol, const void *settings,
-		    const struct address_list *addresses);
+		    const struct section_config *section, const struct address_list *addresses);
 
 /* Looks at the values together, which must all be good ones. */
 void listener_check(struct faults *faults, const struct placed *placed,
-		    const struct listener_config *listener);
+		    const struct section_config *listener);
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/assign.h"
 #include "config/expand.h"
 #include "config/table.h"
 #include "config/value.h"
@@ -36,12 +37,12 @@ section_protocol(const struct reading *reading, const struct placed *placed)
 
 /* The default of a common key. Those that a protocol has of its own are for listeners. */
 static const char *
-default_of(const struct filling *filling, const struct option *row)
+default_of(const struct section_config *section, const struct option *row)
 {
-	const struct protocol *protocol = filling->protocol;
+	const struct protocol *protocol = section->protocol;
 
 	for (const struct option_default *own =
-		     protocol != NULL && filling->type == SECTION_LISTENER ? protocol->defaults
+		     protocol != NULL && section->type == SECTION_LISTENER ? protocol->defaults
 									   : NULL;
 	     own != NULL && own->name != NULL; own++)
 		if (strcmp(own->name, row->name) == 0)
@@ -50,72 +51,68 @@ default_of(const struct filling *filling, const struct option *row)
 }
 
 static void
-required_fault(const struct filling *filling, const struct option *row, const char *whose)
+required_fault(struct faults *faults, const struct placed *placed,
+	       const struct section_config *section, const struct option *row, const char *whose)
 {
-	const struct placed *placed = filling->placed;
-
 	/* A line that was refused may have had the key. */
 	if (placed->section->has_lost_entry
-	    || section_misspells(placed, row->name, filling->type, filling->protocol))
+	    || section_misspells(placed, row->name, section->type, section->protocol))
 		return;
-	fault_add(&filling->reading->faults, placed->origin, placed->section->line,
-		  placed->section->name, row->name, "missing: every %s%s%s needs it",
-		  filling->type == SECTION_LISTENER ? "listener" : "connector",
+	fault_add(faults, placed->origin, placed->section->line, placed->section->name, row->name,
+		  "missing: every %s%s%s needs it", section_word(section->type),
 		  *whose != '\0' ? " of protocol " : "", whose);
 }
 
 static void
-common_fill(const struct filling *filling)
+common_fill(struct reading *reading, const struct placed *placed, struct section_config *section)
 {
-	struct reading *reading = filling->reading;
+	const struct option *options = section_options(section->type);
 
-	for (size_t i = 0; filling->table[i].name != NULL; i++) {
-		const struct option *row = &filling->table[i];
-		const struct inifile_entry *entry = section_entry(filling->placed, row->name);
+	for (size_t i = 0; options[i].name != NULL; i++) {
+		const struct option *row = &options[i];
+		const struct inifile_entry *entry = section_entry(placed, row->name);
 		const struct inifile_entry *shared = section_entry(&reading->defaults, row->name);
 		const char *inherited = inherited_text(reading, row->name);
-		const char *fallback = default_of(filling, row);
-		char **text = &filling->common_texts[i];
+		const char *fallback = default_of(section, row);
+		char **text = &section->common_texts[i];
 
 		if (entry != NULL)
-			row_assign(&reading->faults, filling->placed, entry, row, filling->common,
-				   text);
+			row_assign(&reading->faults, placed, entry, row, &section->common, text);
 		else if (inherited != NULL || fallback != NULL)
-			row_inherit(&reading->faults, filling->placed, row,
-				    inherited != NULL ? inherited : fallback, NULL, filling->common,
-				    text);
+			row_inherit(&reading->faults, placed, row,
+				    inherited != NULL ? inherited : fallback, NULL,
+				    &section->common, text);
 		else if ((row->flags & OPTION_REQUIRED) && shared == NULL)
-			required_fault(filling, row, "");
+			required_fault(&reading->faults, placed, section, row, "");
 	}
 }
 
 static void
-own_fill(const struct filling *filling)
+own_fill(struct faults *faults, const struct placed *placed, struct section_config *section)
 {
-	struct reading *reading = filling->reading;
-	const struct protocol *protocol = filling->protocol;
+	const struct protocol *protocol = section->protocol;
 	size_t count = table_size(protocol->options);
 
 	for (size_t i = 0; i < count; i++) {
 		const struct option *row = &protocol->options[i];
-		const struct inifile_entry *entry = section_entry(filling->placed, row->name);
+		const struct inifile_entry *entry = section_entry(placed, row->name);
 
 		if (entry != NULL)
-			row_assign(&reading->faults, filling->placed, entry, row, filling->settings,
-				   &filling->texts[i]);
+			row_assign(faults, placed, entry, row, section->settings,
+				   &section->texts[i]);
 		else if (row->fallback != NULL)
-			row_inherit(&reading->faults, filling->placed, row, row->fallback, NULL,
-				    filling->settings, &filling->texts[i]);
+			row_inherit(faults, placed, row, row->fallback, NULL, section->settings,
+				    &section->texts[i]);
 		else if (row->flags & OPTION_REQUIRED)
-			required_fault(filling, row, protocol->name);
+			required_fault(faults, placed, section, row, protocol->name);
 	}
 }
 
 void
-section_fill(const struct filling *filling)
+section_fill(struct reading *reading, const struct placed *placed, struct section_config *section)
 {
-	keys_check(&filling->reading->faults, filling->placed, filling->type, filling->protocol);
-	common_fill(filling);
-	if (filling->protocol != NULL)
-		own_fill(filling);
+	keys_check(&reading->faults, placed, section->type, section->protocol);
+	common_fill(reading, placed, section);
+	if (section->protocol != NULL)
+		own_fill(&reading->faults, placed, section);
 }

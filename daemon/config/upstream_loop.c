@@ -9,7 +9,7 @@
 /* Places are listeners. */
 struct loops {
 	struct reading *reading;
-	struct listener_config *const *listeners;
+	struct section_config *const *listeners;
 	struct doors doors;
 	struct routes routes;
 };
@@ -47,7 +47,7 @@ upstreams_follow(struct loops *loops, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		const char *key;
-		const struct upstream_list *list = listener_upstreams(loops->listeners[i], &key);
+		const struct upstream_list *list = section_upstreams(loops->listeners[i], &key);
 
 		for (size_t k = 0; list != NULL && k < list->count; k++)
 			if (upstream_follow(loops, i, key, &list->items[k].address) < 0)
@@ -67,7 +67,7 @@ step_refuse(void *arg, const struct step *step, const char *way)
 }
 
 void
-upstream_loops_check(struct reading *reading, struct listener_config *const *listeners,
+upstream_loops_check(struct reading *reading, struct section_config *const *listeners,
 		     size_t count)
 {
 	struct loops loops = { .reading = reading, .listeners = listeners };

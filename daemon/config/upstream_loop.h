@@ -2,14 +2,14 @@
 #ifndef TWINED_CONFIG_UPSTREAM_LOOP_H
 #define TWINED_CONFIG_UPSTREAM_LOOP_H
 
-#include "config/listener_config.h"
+#include "config/section_config.h"
 #include "config/reading.h"
 
 /*
  * Refuses loops among listeners, as far as they show without looking names up: each connection
  * would make another one, until there are no more descriptors.
  */
-void upstream_loops_check(struct reading *reading, struct listener_config *const *listeners,
+void upstream_loops_check(struct reading *reading, struct section_config *const *listeners,
 			  size_t count);
 
 #endif

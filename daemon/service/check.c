@@ -250,7 +250,7 @@ static const struct protocol client_protocol = {
 static void
 check_introduce(struct check *check, struct transport *transport)
 {
-	const struct prefix_list *proxies = &check->listener->common.accept_proxy;
+	const struct prefix_list *proxies = &check->listener->common.listener.accept_proxy;
 	union peer_address own;
 
 	if (proxies->count == 0)
@@ -268,9 +268,9 @@ static void check_dial(struct check *check);
 static const char *
 limit_of_one(const struct check *check)
 {
-	if (check->listener->common.max_connections == 1)
+	if (check->listener->common.listener.max_connections == 1)
 		return "max_connections = 1";
-	if (check->listener->common.max_connections_per_ip == 1)
+	if (check->listener->common.listener.max_connections_per_ip == 1)
 		return "max_connections_per_ip = 1";
 	return check->max_connections == 1 ? "max_connections = 1 of [daemon]" : NULL;
 }
@@ -352,15 +352,15 @@ check_dial(struct check *check)
 }
 
 void
-check_address(const struct listener_config *listener, int64_t max_connections,
+check_address(const struct section_config *listener, int64_t max_connections,
 	      enum address_kind kind, const struct sockaddr_any *address,
 	      struct check_result *result)
 {
-	const struct probe *probe = listener->common.protocol->probe;
+	const struct probe *probe = listener->protocol->probe;
 	struct check check = {
 		.listener = listener,
 		.max_connections = max_connections,
-		.protocol = listener->common.protocol,
+		.protocol = listener->protocol,
 		.probe = probe,
 		.address = *address,
 		.datagram_fd = -1,

@@ -7,7 +7,7 @@
 
 #include "net/address.h"
 
-struct listener_config;
+struct section_config;
 
 struct check_result {
 	double round_trip_ms;		/* until the answer, or the connection */
@@ -21,7 +21,7 @@ struct check_result {
  * for the outcome, 3 s at most. Where the protocol hands on to somebody else, asks the running
  * twined to whom. max_connections is that of its daemon.
  */
-void check_address(const struct listener_config *listener, int64_t max_connections,
+void check_address(const struct section_config *listener, int64_t max_connections,
 		   enum address_kind kind, const struct sockaddr_any *address,
 		   struct check_result *result);
 

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "config/listener_config.h"
+#include "config/section_config.h"
 #include "net/endpoint.h"
 #include "net/reactor.h"
 #include "net/tally.h"
@@ -23,7 +23,7 @@ enum {
 
 /* One address of one listener, while it is tried. */
 struct check {
-	const struct listener_config *listener;
+	const struct section_config *listener;
 	int64_t max_connections;		/* of the daemon */
 	const struct protocol *protocol;
 	const struct probe *probe;

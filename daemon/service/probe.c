@@ -34,10 +34,10 @@ aim_at_loopback(struct sockaddr_any *address, bool any)
 }
 
 static void
-print_row(const struct listener_config *listener, const char *address,
+print_row(const struct section_config *listener, const char *address,
 	  const struct check_result *result)
 {
-	printf("%-16s %-32s %-10s ", listener->name, address, listener->common.protocol->name);
+	printf("%-16s %-32s %-10s ", listener->name, address, listener->protocol->name);
 	if (result->failure[0] == '\0')
 		printf("OK %.2f ms%s%s\n", result->round_trip_ms,
 		       result->remark[0] != '\0' ? " " : "", result->remark);
@@ -49,7 +49,7 @@ print_row(const struct listener_config *listener, const char *address,
 
 /* A connection that was closed at once says nothing of why: whoever was to serve it may. */
 static void
-explain_failure(const struct listener_config *listener, struct check_result *result)
+explain_failure(const struct section_config *listener, struct check_result *result)
 {
 	if (result->was_accepted && result->failure[0] != '\0' && result->remark[0] == '\0')
 		upstreams_dial(listener, result->remark, sizeof result->remark);
@@ -57,7 +57,7 @@ explain_failure(const struct listener_config *listener, struct check_result *res
 
 /* Tries all that one address of a listener stands for; whether all are OK. */
 static bool
-probe_address(const struct listener_config *listener, int64_t max_connections,
+probe_address(const struct section_config *listener, int64_t max_connections,
 	      const struct address *address)
 {
 	bool any = address->host != NULL && strcmp(address->host, "*") == 0, all_ok = true;
@@ -96,7 +96,7 @@ probe_address(const struct listener_config *listener, int64_t max_connections,
 
 /* Whether a listener is asked for. */
 static bool
-is_asked(const struct options *options, const struct listener_config *listener)
+is_asked(const struct options *options, const struct section_config *listener)
 {
 	for (size_t i = 0; i < options->name_count; i++)
 		if (strcmp(options->names[i], listener->name) == 0)
@@ -140,13 +140,13 @@ probe(const struct options *options)
 	log_set_level(LEVEL_ERROR);
 	all_ok = names_exist(options, config);
 	for (size_t i = 0; i < config->listener_count; i++) {
-		const struct listener_config *listener = config->listeners[i];
+		const struct section_config *listener = config->listeners[i];
 
 		if (!is_asked(options, listener))
 			continue;
-		for (size_t j = 0; j < listener->common.listen.count; j++)
+		for (size_t j = 0; j < listener->common.listener.listen.count; j++)
 			all_ok = probe_address(listener, config->daemon.max_connections,
-					       &listener->common.listen.items[j])
+					       &listener->common.listener.listen.items[j])
 				 && all_ok;
 	}
 	config_free(config);

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "net/factory.h"
 #include "net/protocol.h"
 #include "service/running_set.h"
 
@@ -19,24 +18,16 @@ connector_find(const struct running_connectors *connectors, const char *name)
 	return NULL;
 }
 
-static void
-release_config(void *config)
-{
-	connector_config_unref(config);
-}
-
 /* Makes the connector of a section; predecessor may be NULL. NULL with errno. */
 static struct connector *
-connector_make(const struct running_place *place, struct connector_config *config,
+connector_make(const struct running_place *place, struct section_config *config,
 	       const struct running_connector *predecessor)
 {
-	struct factory *factory =
-		factory_new(config->common.protocol, config->name, config->settings, place->commons,
-			    connector_config_ref(config), release_config);
+	struct factory *factory = running_factory(place, config);
 
 	if (factory == NULL)
 		return NULL;
-	return connector_new(&config->common, factory,
+	return connector_new(&config->common.connector, factory,
 			     predecessor == NULL ? NULL : predecessor->connector,
 			     (unsigned)place->reactor_count);
 }
@@ -50,22 +41,21 @@ running_connectors_prepare(const struct running_connectors *now, const struct co
 	if (next->items == NULL)
 		return -1;
 	for (size_t i = 0; i < config->connector_count; i++) {
-		struct connector_config *wanted = config->connectors[i];
+		struct section_config *wanted = config->connectors[i];
 		const struct running_connector *old = connector_find(now, wanted->name);
 		struct running_connector *new = &next->items[next->count];
 
-		if (old != NULL && connector_config_equal(old->config, wanted)) {
+		if (old != NULL && section_config_equal(old->config, wanted)) {
 			*new = *old;
 			next->count++;
 			continue;
 		}
 		new->connector = connector_make(place, wanted, old);
 		if (new->connector == NULL) {
-			running_add_error(errors, wanted->place, "connector", wanted->name,
-					  strerror(errno));
+			running_add_error(errors, wanted, strerror(errno));
 			continue;
 		}
-		new->config = connector_config_ref(wanted);
+		new->config = section_config_ref(wanted);
 		next->count++;
 	}
 	return next->count == config->connector_count ? 0 : -1;
@@ -84,7 +74,7 @@ static void
 running_free(struct running_connector *running)
 {
 	connector_free(running->connector);
-	connector_config_unref(running->config);
+	section_config_unref(running->config);
 }
 
 static void

@@ -11,7 +11,7 @@ struct running_place;
 
 /* A connector that runs, and the section it came from. */
 struct running_connector {
-	struct connector_config *config;
+	struct section_config *config;
 	struct connector *connector;
 };
 

@@ -12,8 +12,8 @@
 #include "net/port.h"
 
 void
-running_add_error(struct config_errors *errors, const char *place, const char *type,
-		  const char *name, const char *sentence)
+running_add_error(struct config_errors *errors, const struct section_config *section,
+		  const char *sentence)
 {
 	char **lines = realloc(errors->lines, (errors->count + 1) * sizeof *lines);
 	char *line = NULL;
@@ -21,15 +21,24 @@ running_add_error(struct config_errors *errors, const char *place, const char *t
 	if (lines == NULL)
 		return;
 	errors->lines = lines;
-	if (asprintf(&line, "%s: [%s:%s] %s", place, type, name, sentence) < 0)
+	if (asprintf(&line, "%s: [%s:%s] %s", section->place, section_word(section->type),
+		     section->name, sentence)
+	    < 0)
 		return;
 	errors->lines[errors->count++] = line;
 }
 
 static void
-add_error(struct config_errors *errors, const struct listener_config *config, const char *sentence)
+release_config(void *config)
 {
-	running_add_error(errors, config->place, "listener", config->name, sentence);
+	section_config_unref(config);
+}
+
+struct factory *
+running_factory(const struct running_place *place, struct section_config *section)
+{
+	return factory_new(section->protocol, section->name, section->settings, place->commons,
+			   section_config_ref(section), release_config);
 }
 
 static struct running *
@@ -51,42 +60,34 @@ running_find(const struct running_set *set, const char *name)
 	return NULL;
 }
 
-static void
-release_config(void *config)
-{
-	listener_config_unref(config);
-}
-
 /* Makes and binds the listener of a section; predecessor may be NULL. NULL: errors says why. */
 static struct listener *
-listener_make(const struct running_place *place, struct listener_config *config,
+listener_make(const struct running_place *place, struct section_config *config,
 	      const struct running *predecessor, const struct port_list *known,
 	      struct config_errors *errors)
 {
 	char error[512];
-	struct factory *factory =
-		factory_new(config->common.protocol, config->name, config->settings,
-			    place->commons, listener_config_ref(config), release_config);
+	struct factory *factory = running_factory(place, config);
 	struct listener *listener = NULL;
 
 	if (factory != NULL)
-		listener = listener_new(&config->common, factory,
+		listener = listener_new(&config->common.listener, factory,
 					predecessor == NULL ? NULL : predecessor->listener,
 					place->budget, (unsigned)place->reactor_count);
 	if (listener == NULL) {
-		add_error(errors, config, strerror(errno));
+		running_add_error(errors, config, strerror(errno));
 		return NULL;
 	}
 	if (listener_bind(listener, known, error, sizeof error) < 0) {
 		char sentence[sizeof error + 16];
 
 		snprintf(sentence, sizeof sentence, "listen: %s", error);
-		add_error(errors, config, sentence);
+		running_add_error(errors, config, sentence);
 		listener_free(listener);
 		return NULL;
 	}
 	if (listener_prepare(listener, place->reactors, place->reactor_count) < 0) {
-		add_error(errors, config, strerror(errno));
+		running_add_error(errors, config, strerror(errno));
 		listener_free(listener);
 		return NULL;
 	}
@@ -145,11 +146,11 @@ out:
 
 /* Whether a section is as it runs already. */
 static bool
-is_unchanged(const struct running_set *now, const struct listener_config *wanted)
+is_unchanged(const struct running_set *now, const struct section_config *wanted)
 {
 	const struct running *old = running_find(now, wanted->name);
 
-	return old != NULL && listener_config_equal(old->config, wanted);
+	return old != NULL && section_config_equal(old->config, wanted);
 }
 
 /* Marks the ports of the listeners that stay; the others are there to be claimed. */
@@ -184,7 +185,7 @@ prepare(const struct running_set *now, const struct config *config,
 		return -1;
 	claim_unchanged(now, config, known);
 	for (size_t i = 0; i < config->listener_count; i++) {
-		struct listener_config *wanted = config->listeners[i];
+		struct section_config *wanted = config->listeners[i];
 		struct running *old = running_find(now, wanted->name);
 		struct running *new = &next->items[next->count];
 
@@ -194,12 +195,12 @@ prepare(const struct running_set *now, const struct config *config,
 			continue;
 		}
 		/* Counters and limits go on only where they mean the same. */
-		if (old != NULL && old->config->common.protocol != wanted->common.protocol)
+		if (old != NULL && old->config->protocol != wanted->protocol)
 			old = NULL;
 		new->listener = listener_make(place, wanted, old, known, errors);
 		if (new->listener == NULL)
 			continue;
-		new->config = listener_config_ref(wanted);
+		new->config = section_config_ref(wanted);
 		next->count++;
 	}
 	return next->count == config->listener_count ? 0 : -1;
@@ -263,7 +264,7 @@ swap(struct running_set *old, const struct running_set *next, struct port_list *
 		if (is_kept(next, &old->items[i]))
 			continue;
 		listener_free(old->items[i].listener);
-		listener_config_unref(old->items[i].config);
+		section_config_unref(old->items[i].config);
 	}
 	free(old->items);
 	old->items = next->items;
@@ -279,7 +280,7 @@ abandon(const struct running_set *now, struct running_set *next)
 		if (is_kept(now, &next->items[i]))
 			continue;
 		listener_free(next->items[i].listener);
-		listener_config_unref(next->items[i].config);
+		section_config_unref(next->items[i].config);
 	}
 	free(next->items);
 }
@@ -313,7 +314,7 @@ running_set_free(struct running_set *set)
 	running_connectors_free(&set->connectors);
 	for (size_t i = 0; i < set->count; i++) {
 		listener_free(set->items[i].listener);
-		listener_config_unref(set->items[i].config);
+		section_config_unref(set->items[i].config);
 	}
 	free(set->items);
 	*set = (struct running_set){ 0 };

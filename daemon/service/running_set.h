@@ -10,7 +10,7 @@
 
 /* A listener that runs, and the section it came from. Sorted by name. */
 struct running {
-	struct listener_config *config;
+	struct section_config *config;
 	struct listener *listener;
 };
 
@@ -42,7 +42,10 @@ int running_set_apply(struct running_set *set, const struct config *config,
 void running_set_free(struct running_set *set);
 
 /* Adds an error line about a section; without memory their number alone tells. */
-void running_add_error(struct config_errors *errors, const char *place, const char *type,
-		       const char *name, const char *sentence);
+void running_add_error(struct config_errors *errors, const struct section_config *section,
+		       const char *sentence);
+
+/* The factory of what runs for a section; NULL with errno. */
+struct factory *running_factory(const struct running_place *place, struct section_config *section);
 
 #endif

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/listener_config.h"
+#include "config/section_config.h"
 #include "net/dialling.h"
 #include "net/endpoint.h"
 #include "net/reactor.h"
@@ -100,9 +100,9 @@ dials_timed_out(void *arg)
 
 /* Notes the stream upstreams, and where to dial them from. */
 static void
-dials_gather(struct dials *dials, const struct listener_config *listener)
+dials_gather(struct dials *dials, const struct section_config *listener)
 {
-	for (const struct option *row = listener->common.protocol->options;
+	for (const struct option *row = listener->protocol->options;
 	     row != NULL && row->name != NULL; row++) {
 		const void *field = (const char *)listener->settings + row->offset;
 		const struct upstream_list *list = field;
@@ -169,7 +169,7 @@ dials_run(struct dials *dials)
 }
 
 void
-upstreams_dial(const struct listener_config *listener, char *text, size_t size)
+upstreams_dial(const struct section_config *listener, char *text, size_t size)
 {
 	struct dials dials = { .reactor = reactor_new(0, REACTOR_AUTO) };
 	size_t used = 0;

@@ -60,7 +60,7 @@ assert_errors(const char *content, const char *wanted)
 	config_errors_clear(&errors);
 }
 
-static const struct listener_config *
+static const struct section_config *
 find(const struct config *config, const char *name)
 {
 	for (size_t i = 0; i < config->listener_count; i++)
@@ -75,7 +75,7 @@ test_fills_in_the_defaults(void **state)
 {
 	struct config *config =
 		read_good("[listener:e]\nlisten = tcp://127.0.0.1:7\nprotocol = echo\n");
-	const struct listener_settings *e = &find(config, "e")->common;
+	const struct listener_settings *e = &find(config, "e")->common.listener;
 
 	(void)state;
 	assert_int_equal(config->daemon.threads, OPTION_AUTO);
@@ -111,15 +111,15 @@ test_the_nearest_default_wins(void **state)
 	struct config *config = read_good(listeners);
 
 	(void)state;
-	assert_int_equal(find(config, "e")->common.idle_timeout_ms, 600000);
-	assert_int_equal(find(config, "p")->common.idle_timeout_ms, 3600000);
-	assert_int_equal(find(config, "q")->common.idle_timeout_ms, 1000);
+	assert_int_equal(find(config, "e")->common.listener.idle_timeout_ms, 600000);
+	assert_int_equal(find(config, "p")->common.listener.idle_timeout_ms, 3600000);
+	assert_int_equal(find(config, "q")->common.listener.idle_timeout_ms, 1000);
 	config_free(config);
 	snprintf(content, sizeof content, "%s[defaults]\nidle_timeout = 2m\n", listeners);
 	config = read_good(content);
-	assert_int_equal(find(config, "e")->common.idle_timeout_ms, 120000);
-	assert_int_equal(find(config, "p")->common.idle_timeout_ms, 120000);
-	assert_int_equal(find(config, "q")->common.idle_timeout_ms, 1000);
+	assert_int_equal(find(config, "e")->common.listener.idle_timeout_ms, 120000);
+	assert_int_equal(find(config, "p")->common.listener.idle_timeout_ms, 120000);
+	assert_int_equal(find(config, "q")->common.listener.idle_timeout_ms, 1000);
 	config_free(config);
 }
 
@@ -149,7 +149,7 @@ same(const char *a, const char *b)
 	struct config *first = read_good(content);
 	snprintf(content, sizeof content, "[listener:x]\nlisten = tcp://127.0.0.1:1\n%s", b);
 	struct config *second = read_good(content);
-	bool equal = listener_config_equal(first->listeners[0], second->listeners[0]);
+	bool equal = section_config_equal(first->listeners[0], second->listeners[0]);
 
 	config_free(first);
 	config_free(second);
@@ -179,8 +179,8 @@ test_a_changed_file_is_a_change(void **state)
 	struct config *before = read_good(content), *again = read_good(content);
 	file_write("q.txt", "Two.\n");
 	struct config *after = read_good(content);
-	assert_true(listener_config_equal(before->listeners[0], again->listeners[0]));
-	assert_false(listener_config_equal(before->listeners[0], after->listeners[0]));
+	assert_true(section_config_equal(before->listeners[0], again->listeners[0]));
+	assert_false(section_config_equal(before->listeners[0], after->listeners[0]));
 	config_free(before);
 	config_free(again);
 	config_free(after);
@@ -192,13 +192,13 @@ test_a_listener_outlives_its_configuration(void **state)
 {
 	struct config *config = read_good(
 		"[listener:q]\nlisten = tcp://127.0.0.1:1\nprotocol = qotd\nquote = hi\n");
-	struct listener_config *kept = listener_config_ref(config->listeners[0]);
+	struct section_config *kept = section_config_ref(config->listeners[0]);
 
 	(void)state;
 	config_free(config);
 	assert_string_equal(kept->name, "q");
-	assert_string_equal(kept->common.protocol->name, "qotd");
-	listener_config_unref(kept);
+	assert_string_equal(kept->protocol->name, "qotd");
+	section_config_unref(kept);
 }
 
 static char *
@@ -230,9 +230,9 @@ test_a_dump_reads_back_equal(void **state)
 	assert_string_equal(first, second);
 	assert_int_equal(back->daemon.threads, 3);
 	assert_int_equal(back->listener_count, 2);
-	assert_true(listener_config_equal(config->listeners[0], back->listeners[0]));
-	assert_true(listener_config_equal(config->listeners[1], back->listeners[1]));
-	assert_true(listener_config_equal(config->disabled[0], back->disabled[0]));
+	assert_true(section_config_equal(config->listeners[0], back->listeners[0]));
+	assert_true(section_config_equal(config->listeners[1], back->listeners[1]));
+	assert_true(section_config_equal(config->disabled[0], back->disabled[0]));
 	free(first);
 	free(second);
 	config_free(config);
@@ -308,8 +308,8 @@ test_specs(void **state)
 	assert_non_null(config);
 	assert_int_equal(errors.files, 0);
 	assert_int_equal(config->listener_count, 3);
-	assert_int_equal(find(config, "echo")->common.idle_timeout_ms, 5000);
-	assert_int_equal(find(config, "echo-2")->common.idle_timeout_ms, 600000);
+	assert_int_equal(find(config, "echo")->common.listener.idle_timeout_ms, 5000);
+	assert_int_equal(find(config, "echo-2")->common.listener.idle_timeout_ms, 600000);
 	assert_string_equal(find(config, "echo")->place,
 			    "-L 'echo tcp://127.0.0.1:1 idle_timeout=5s'");
 	config_free(config);
