@@ -57,15 +57,30 @@ link_all_gone(struct endpoint *endpoint)
 	link_free((struct link *)endpoint);
 }
 
-/* Reads no more; a file is to be read on from behind the last line that has come whole. */
+/* Hands on what has been read from a device. */
+static void
+link_take_rest(struct link *link)
+{
+	do
+		if (link->transport != NULL)
+			transport_read_all(link->transport);
+	while (pump_push(link->pump));
+}
+
+/*
+ * Reads no more: what has come would not come again. A file is to be read on from behind the last
+ * line that has come whole.
+ */
 static void
 link_halt(struct link *link)
 {
 	struct file_place place = pump_halt(link->pump);
 	uint64_t again = link->begun;
 
-	if (place.inode == 0)
-		return;			/* it is none */
+	if (place.inode == 0) {
+		link_take_rest(link);
+		return;
+	}
 	if (link->transport != NULL) {
 		transport_pause(link->transport);
 		again += transport_unread(link->transport);
@@ -383,7 +398,9 @@ link_forsake(struct link *link)
 		return;
 	/* What has come is handed on, to where the daemon has come when it stops. */
 	link_disown(link);
-	if (link->pump != NULL)
+	if (link->pump != NULL) {
 		pump_halt(link->pump);
+		link_take_rest(link);
+	}
 	link_undial(link);
 }

@@ -341,6 +341,16 @@ pump_free(struct pump *pump)
 	free(pump);
 }
 
+bool
+pump_push(struct pump *pump)
+{
+	size_t held = held_length(&pump->in);
+
+	pump_hand_on(pump);
+	pump_update(pump);
+	return held_length(&pump->in) < held;
+}
+
 struct file_place
 pump_halt(struct pump *pump)
 {
@@ -348,9 +358,11 @@ pump_halt(struct pump *pump)
 	size_t held = held_length(&pump->in);
 
 	pump->halted = true;
-	place.offset -= held < place.offset ? held : place.offset;
-	held_clear(&pump->in);
-	if (pump->error != 0)
+	if (place.inode != 0) {
+		place.offset -= held < place.offset ? held : place.offset;
+		held_clear(&pump->in);
+	}
+	if (pump->error != 0 && held_length(&pump->in) == 0)
 		pump_end_stream(pump);
 	pump_update(pump);
 	return place;

@@ -22,8 +22,14 @@ struct pump *pump_new(struct reactor *reactor, struct device *device, int *strea
 /* NULL is fine. What is not written yet is tried once. */
 void pump_free(struct pump *pump);
 
-/* Reads no more from the device; returns how far what the stream has got reaches. */
+/*
+ * Reads no more from the device. Of a file, what the stream has not got yet is dropped: returns how
+ * far what it has got reaches. Else that is all zero.
+ */
 struct file_place pump_halt(struct pump *pump);
+
+/* Hands on what was read from the device, as far as the stream takes it: whether that was any. */
+bool pump_push(struct pump *pump);
 
 /* Why the device has gone, in words; NULL: it has not. */
 const char *pump_failure(const struct pump *pump);

@@ -95,6 +95,12 @@ bool transport_is_delivered(const struct transport *transport);
 /* How many bytes are held since the socket did not take them. */
 size_t transport_pending(const struct transport *transport);
 
+/*
+ * Reads all that has come, and hands it to the protocol even if that has paused it: for a peer that
+ * would not be read later.
+ */
+void transport_read_all(struct transport *transport);
+
 /* How many bytes have come and are not read yet; 0 of a closed one. */
 size_t transport_unread(const struct transport *transport);
 

@@ -335,6 +335,19 @@ transport_read(struct transport *transport)
 }
 
 void
+transport_read_all(struct transport *transport)
+{
+	uint8_t *scratch = reactor_scratch(transport->endpoint->reactor);
+	ssize_t length = 1;
+
+	while (length > 0 && !transport->closed && transport->read_side == READ_OPEN) {
+		length = transport_receive(transport, scratch, READ_SIZE, 0);
+		if (length > 0)
+			transport->protocol->data_received(transport, scratch, (size_t)length);
+	}
+}
+
+void
 transport_pause(struct transport *transport)
 {
 	transport->paused = true;

@@ -86,7 +86,7 @@ void relay_take_datagram(struct datagram *datagram, const uint8_t *bytes, size_t
 
 /* relay_rest.c */
 
-/* A member has sent bytes, or has ended its side. */
+/* A member has sent bytes, also while it is paused, or has ended its side. */
 void relay_take_bytes(struct transport *transport, const uint8_t *bytes, size_t length);
 void relay_take_end(struct transport *transport);
 

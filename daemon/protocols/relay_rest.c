@@ -40,7 +40,7 @@ struct relay_rest {
 	char *peer_text;
 
 	size_t at, length;
-	uint8_t bytes[];
+	uint8_t *bytes;
 };
 
 static struct source
@@ -97,6 +97,7 @@ rest_free(struct relay_rest *rest)
 		line_reader_clear(&rest->reader);
 	}
 	free(rest->peer_text);
+	free(rest->bytes);
 	free(rest);
 }
 
@@ -158,6 +159,21 @@ rest_due(void *arg)
 	rest_go_on(arg);
 }
 
+/* Keeps more: 0, or -1 without memory. */
+static int
+rest_append(struct relay_rest *rest, const uint8_t *bytes, size_t length)
+{
+	if (length == 0)
+		return 0;
+	uint8_t *more = realloc(rest->bytes, rest->length + length);
+	if (more == NULL)
+		return -1;
+	memcpy(more + rest->length, bytes, length);
+	rest->bytes = more;
+	rest->length += length;
+	return 0;
+}
+
 /*
  * Keeps what could not be taken yet, and does not read its sender until it is. NULL without memory:
  * then the sender is aborted.
@@ -167,27 +183,26 @@ relay_hold(const struct source *source, const uint8_t *at, size_t length, enum p
 	   int64_t wait_ms)
 {
 	struct transport *transport = source->transport;
-	struct relay_rest *rest = malloc(sizeof *rest + length);
-	if (rest == NULL) {
+	struct relay_rest *rest = malloc(sizeof *rest);
+	assert(source->peer->rest == NULL);
+	if (rest != NULL)
+		*rest = (struct relay_rest){
+			.waiter = {
+				.member = &source->peer->member,
+				.length = source_longest_line(source->relay->settings),
+				.go_on = rest_room,
+			},
+			.deadline = { .fn = rest_due, .arg = rest },
+			.reactor = transport_reactor(transport),
+			.relay = source->relay,
+			.transport = transport,
+			.idle_timeout_ms = transport_idle_timeout(transport),
+		};
+	if (rest == NULL || rest_append(rest, at, length) < 0) {
+		free(rest);
 		transport_abort(transport, REASON_NO_RESOURCES);
 		return NULL;
 	}
-	assert(source->peer->rest == NULL);
-	*rest = (struct relay_rest){
-		.waiter = {
-			.member = &source->peer->member,
-			.length = source_longest_line(source->relay->settings),
-			.go_on = rest_room,
-		},
-		.deadline = { .fn = rest_due, .arg = rest },
-		.reactor = transport_reactor(transport),
-		.relay = source->relay,
-		.transport = transport,
-		.idle_timeout_ms = transport_idle_timeout(transport),
-		.length = length,
-	};
-	if (length > 0)
-		memcpy(rest->bytes, at, length);
 	source->peer->rest = rest;
 	/* It is we who are idle. */
 	transport_set_idle_timeout(transport, 0);
@@ -218,10 +233,14 @@ relay_take_bytes(struct transport *transport, const uint8_t *bytes, size_t lengt
 	const struct source source = source_of(transport);
 	const uint8_t *at = bytes;
 	int64_t wait_ms = 0;
-	assert(source.peer->rest == NULL);
 	if (source.relay->settings->role == ROLE_OUT || source.peer->member.hub == NULL
 	    || source.peer->ending)
 		return;
+	if (source.peer->rest != NULL) {
+		if (rest_append(source.peer->rest, bytes, length) < 0)
+			transport_abort(transport, REASON_NO_RESOURCES);
+		return;
+	}
 	enum pause pause = source_take_lines(&source, &at, bytes + length, &wait_ms);
 	if (pause == PAUSE_ROOM || pause == PAUSE_RATE)
 		relay_hold(&source, at, length - (size_t)(at - bytes), pause, wait_ms);

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pty
+import signal
 import socket
 import stat
 import termios
@@ -112,6 +113,47 @@ def test_a_fifo_is_read_whoever_writes_it(twined, directory):
             fifo.write(b"line %d\n" % n)
         assert read_line(member) == b"line %d\n" % n
     assert len(daemon.lines(": connected")) == 1
+
+
+@pytest.mark.parametrize("end", ["reload", "stop"])
+def test_what_has_been_read_of_a_fifo_is_not_lost(twined, directory, end):
+    path = os.path.join(directory, "fifo")
+    os.mkfifo(path)
+    config = hub(buffer="64K")
+    daemon = twined(config + connector("up", f"file://{path}", hub="hub", role="in",
+                                       buffer="64K"))
+    connected(daemon, path)
+    member = daemon.connect("hub", buffer=1 << 14)
+    fifo = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+    written, quiet = 0, 0
+    while quiet < 10:
+        with contextlib.suppress(BlockingIOError):
+            written += os.write(fifo, (b"%063d\n" % (written // 64))[written % 64:])
+            quiet = 0
+            continue
+        quiet += 1
+        time.sleep(0.05)
+    text = b"".join(b"%063d\n" % n for n in range(written // 64 + 1))[:written]
+    if end == "reload":
+        assert daemon.reload(config + connector("up", f"file://{path}", hub="hub", role="in",
+                                                buffer="64K", reconnect_max="9s")).returncode == 0
+    else:
+        daemon.signal(signal.SIGTERM)
+        daemon.wait_state("STOPPING=1")
+    got = b""
+    while len(got) < len(text):
+        piece = member.recv(65536)
+        if not piece:
+            break
+        got += piece
+    if end == "stop":
+        assert daemon.wait() == 0
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                got += os.read(fifo, 65536)
+    os.close(fifo)
+    # A line of which a part was read ends there.
+    assert got.replace(b"\n", b"") == text.replace(b"\n", b"")
 
 
 def test_a_fifo_that_nobody_reads_is_tried_again(twined, directory):

@@ -824,7 +824,28 @@ without_descriptors_the_device_is_closed(void **state)
 	assert_int_equal(errno, EMFILE);
 }
 
-/* Its device has gone, and nobody wants what came from there before. */
+/* What has been read of a terminal would not come again. */
+static void
+one_that_is_halted_hands_on_what_it_has_read(void **state)
+{
+	const char *path;
+	int far = far_terminal(&path);
+
+	(void)state;
+	begin(path, BOTH);
+	send_cut.left = 3;
+	put(far, message);
+	TURN_UNTIL(send_cut.left == 0);		/* the rest is held now */
+	pump_halt(pump);
+	assert_false(pump_push(pump));
+	assert_true(pump_push(pump));
+	assert_false(pump_push(pump));
+	put(far, "not heard\n");
+	assert_comes(stream, message);
+	close(far);
+	end();
+}
+
 static void
 one_that_is_halted_when_its_device_has_gone_ends_the_stream(void **state)
 {
@@ -840,7 +861,7 @@ one_that_is_halted_when_its_device_has_gone_ends_the_stream(void **state)
 	put(stream, "lost\n");
 	TURN_UNTIL(pump_failure(pump) != NULL);
 	pump_halt(pump);
-	assert_comes(stream, "one");
+	assert_comes(stream, message);
 	assert_stream_ends();
 	end();
 }
@@ -877,6 +898,7 @@ main(void)
 		WITH_REACTOR(a_file_that_is_written_has_all_when_the_stream_ends),
 		WITH_REACTOR(a_pump_that_is_halted_has_come_to_where_the_stream_has),
 		WITH_REACTOR(one_that_is_halted_goes_on_writing),
+		WITH_REACTOR(one_that_is_halted_hands_on_what_it_has_read),
 		WITH_REACTOR(one_that_is_halted_when_its_device_has_gone_ends_the_stream),
 		WITH_REACTOR(what_cannot_be_waited_for_ends_the_stream),
 		WITH_REACTOR(without_descriptors_the_device_is_closed),

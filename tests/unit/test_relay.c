@@ -675,6 +675,24 @@ what_was_read_of_a_waiting_publisher_counts(void **state)
 	}
 }
 
+/* As a connector hands on what it has read of its device. */
+static void
+what_comes_of_one_that_waits_follows_what_came_before(void **state)
+{
+	(void)state;
+	struct factory *factory = fake_factory(&relay_protocol, "line_rate=1", NULL);
+	struct transport *a = fake_open(factory), *reader = fake_open(factory);
+	receive(a, "1\n2\n3");
+	assert_true(fake_is_paused(a));
+	receive(a, "3\n4\nhalf");
+	transport_stop(a);
+	fake_turn();
+	assert_got(reader, "1\n2\n33\n4\nhalf\n");
+	fake_close(a, REASON_SHUTDOWN);
+	fake_close(reader, REASON_PEER_CLOSED);
+	factory_unref(factory);
+}
+
 /* As one on a unix socket may: all that it had sent goes out at the pace that it would have had. */
 static void
 a_publisher_that_goes_leaves_an_orphan(void **state)
@@ -857,6 +875,7 @@ main(void)
 		cmocka_unit_test(datagrams_over_line_rate_are_dropped),
 		cmocka_unit_test(a_publisher_waits_for_its_reader),
 		cmocka_unit_test(what_was_read_of_a_waiting_publisher_counts),
+		cmocka_unit_test(what_comes_of_one_that_waits_follows_what_came_before),
 		cmocka_unit_test(a_publisher_that_goes_leaves_an_orphan),
 		cmocka_unit_test(orphans_are_bounded),
 		cmocka_unit_test(history_by_age_alone),

@@ -489,7 +489,7 @@ abort_tells_its_reason_once(void **state)
 }
 
 static void
-a_paused_transport_reads_nothing(void **state)
+a_paused_transport_reads_nothing_unless_it_is_told(void **state)
 {
 	(void)state;
 	begin(&counting);
@@ -498,8 +498,13 @@ a_paused_transport_reads_nothing(void **state)
 	for (unsigned i = 0; i < 5; i++)
 		turn();
 	assert_int_equal(seen.received, 0);
+	transport_read_all(transport);
+	assert_int_equal(seen.received, 3);
+	peer_send("def", 3);
+	turn();
+	assert_int_equal(seen.received, 3);
 	transport_resume(transport);
-	TURN_UNTIL(seen.received == 3);
+	TURN_UNTIL(seen.received == 6);
 	shutdown(peer, SHUT_WR);
 	TURN_UNTIL(seen.ended == 1);
 	transport_lose(transport, REASON_DONE);
@@ -1017,7 +1022,7 @@ main(void)
 		BOTH_WAYS(a_closed_peer_is_a_reset_when_it_is_written_to),
 		BOTH_WAYS(what_a_peer_has_sent_before_its_reset_is_read_although_sending_fails),
 		BOTH_WAYS(abort_tells_its_reason_once),
-		BOTH_WAYS(a_paused_transport_reads_nothing),
+		BOTH_WAYS(a_paused_transport_reads_nothing_unless_it_is_told),
 		BOTH_WAYS(an_offer_keeps_nothing_and_asks_again),
 		BOTH_WAYS(drained_is_called_whenever_it_is_asked_for),
 		BOTH_WAYS(a_protocol_without_data_received_drops_all),
