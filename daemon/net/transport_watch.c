@@ -160,6 +160,8 @@ transport_check_peer(struct transport *transport)
 	if ((state.revents & POLLERR) && (unread == 0 || transport->held)) {
 		getsockopt(transport_fd(transport), SOL_SOCKET, SO_ERROR, &error, &length);
 		transport_fail(transport, error != 0 ? error : ECONNRESET);
+	} else if (transport->reset_seen && unread == 0) {
+		transport_fail(transport, ECONNRESET);
 	} else if ((state.revents & POLLHUP) && unread == 0
 		   && transport->write_side != WRITE_ENDED) {
 		transport_close(transport, REASON_PEER_CLOSED);		/* a unix peer, in order */
