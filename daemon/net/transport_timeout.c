@@ -92,7 +92,7 @@ way_ms(const struct transport *transport)
 	if (info.tcpi_min_rtt != UINT32_MAX)
 		us += 2 * (uint64_t)info.tcpi_min_rtt;
 	if (info.tcpi_unacked > 0)
-		us += 2 * (uint64_t)(info.tcpi_rto >> info.tcpi_backoff);
+		us += 2 * ((uint64_t)info.tcpi_rto >> (info.tcpi_backoff & 31));
 	return us / 1000;
 }
 

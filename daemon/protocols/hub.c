@@ -165,9 +165,9 @@ hub_join(struct hub *hub, struct hub_member *member, struct transport *transport
 		.place = HUB_SILENT,
 		.acknowledged = UINT64_MAX,
 	};
-	pace_inherit(member);
 	if (!policy->receives)
 		return;
+	pace_inherit(member);
 	receiver_link(member);
 	member_send(member);
 }
@@ -220,8 +220,8 @@ hub_member_end(struct hub_member *member, enum reason reason)
 		return;
 	member->ending = true;
 	member->end_reason = (uint8_t)reason;
+	member->end_line = member->hub->ring->next;
 	member_leaves(member);
-	hub_queue_flush(member->hub);
 }
 
 void

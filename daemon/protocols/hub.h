@@ -58,15 +58,17 @@ struct hub_member {
 	uint64_t gone;			/* fallen: what its policy had lost by then */
 	uint64_t spent_until;		/* hub_pace.c: its credit */
 	uint64_t acknowledged;		/* likewise: by its system at the last tick; at first UINT64_MAX */
+	uint64_t still_ms;		/* likewise: for how long that has not grown, of waiting */
 	uint64_t dropped;		/* readable: lines it did not get because it was slow */
 	uint32_t id;			/* readable: its number, from 1 */
 	uint8_t place;			/* enum hub_place */
 	bool cr_sent;			/* the byte before the next one was the CR of a line's end */
 	bool slow;			/* nobody waits for it */
-	bool waiting;			/* as a publisher */
+	bool waited;			/* as a publisher, since the last tick */
 	bool leaving;
-	bool ending;			/* when it has got all there is, for this reason */
+	bool ending;			/* when it has got what is before this line, for this reason */
 	uint8_t end_reason;		/* enum reason */
+	uint64_t end_line;
 };
 
 /* From when on a member is to get lines that were there before it. */
@@ -142,7 +144,7 @@ void hub_leave(struct hub_member *member);
 /* The daemon stops: when every member has said so, each is closed after it has got all there is. */
 void hub_member_stop(struct hub_member *member);
 
-/* It is closed, alone, when it has got all there is. */
+/* It is closed, alone, when it has got all there is by now. */
 void hub_member_end(struct hub_member *member, enum reason reason);
 
 /* Goes on sending to it: what the protocol's drained does. */

@@ -50,6 +50,13 @@ line_is_own(const struct hub_member *member, uint64_t number)
 	       && !member->policy->loopback;
 }
 
+/* The first line that a member is not to get any more, or not yet. */
+static uint64_t
+member_end_line(const struct hub_member *member)
+{
+	return member->ending ? member->end_line : member->hub->ring->next;
+}
+
 /* Whether all that is in the ring is for the member as it stands there. */
 static bool
 member_gets_all(const struct hub_member *member)
@@ -108,15 +115,18 @@ member_gather(const struct hub_member *member, struct iovec pieces[static OFFER_
 	static const struct iovec cr = { .iov_base = (void *)"\r", .iov_len = 1 };
 	const struct hub *hub = member->hub;
 	const struct ring *ring = hub->ring;
-	uint64_t run = member->at, at = member->at;
+	uint64_t run = member->at, at = member->at, end_line = member_end_line(member);
 	bool cr_sent = member->cr_sent;
 	size_t bytes = 0;
-	if (member_gets_all(member)) {
-		*count = ring_pieces(ring, member->at, ring->head, pieces);
-		return (size_t)(ring->head - member->at);
-	}
 	*count = 0;
-	for (uint64_t number = member->line; number < ring->next && *count < OFFER_PIECES - 5;
+	if (member->line >= end_line)
+		return 0;
+	if (member_gets_all(member)) {
+		uint64_t end = end_line == ring->next ? ring->head : ring_begin(ring, end_line);
+		*count = ring_pieces(ring, member->at, end, pieces);
+		return (size_t)(end - member->at);
+	}
+	for (uint64_t number = member->line; number < end_line && *count < OFFER_PIECES - 5;
 	     number++) {
 		uint64_t end = line_end(hub, number, at);
 		if (line_is_own(member, number) || !policy_passes(hub, member->policy, number)) {
@@ -222,7 +232,7 @@ member_send(struct hub_member *member)
 			pace_stick(member);
 			return;
 		}
-	} while (member->line < hub->ring->next);
+	} while (member->line < member_end_line(member));
 	member_link(member, &hub->ready, HUB_READY);
 	if (member->slow)
 		pace_forgive(member);

@@ -1,5 +1,6 @@
 /* hub_pace.c - who waits for whom: publishers for members that keep up, and nobody for those that do not. */
 #include <assert.h>
+#include <limits.h>
 
 #include "net/deadline.h"
 #include "net/transport.h"
@@ -38,6 +39,7 @@
 enum {
 	CREDIT_MS = 500,
 	CREDIT_RATIO = 20,
+	AGAIN_MS = 64,		/* of credit, before a slow one is waited for again: it may stall at once */
 	TICK_MS = WHEEL_TICK_MS,
 	STILL_MS = 400,
 	STILL_MOST_MS = 2000,
@@ -50,10 +52,11 @@ enum {
 	ROOM_SHARE = 8,		/* of the ring, to be free before those who wait go on */
 };
 
+/* Whether a member may still be waited for, for so long. */
 static bool
-has_credit(const struct hub_member *member, uint64_t now_ms)
+has_credit(const struct hub_member *member, uint64_t now_ms, uint64_t ms)
 {
-	return member->spent_until < now_ms + CREDIT_MS * CREDIT_RATIO;
+	return member->spent_until + ms * CREDIT_RATIO < now_ms + CREDIT_MS * CREDIT_RATIO;
 }
 
 bool
@@ -105,6 +108,8 @@ void
 pace_inherit(struct hub_member *member)
 {
 	member->spent_until = member->hub->left_spent_until;
+	if (!has_credit(member, reactor_now_ms(), AGAIN_MS))
+		member_slow_down(member);
 }
 
 void
@@ -114,14 +119,14 @@ pace_forget(struct hub_member *member)
 	if (hub->left_spent_until < member->spent_until)
 		hub->left_spent_until = member->spent_until;
 	if (member->slow)
-		member->hub->counts.slow--;
+		hub->counts.slow--;
 	member->slow = false;
 }
 
 void
 pace_forgive(struct hub_member *member)
 {
-	if (!has_credit(member, reactor_now_ms()))
+	if (!has_credit(member, reactor_now_ms(), AGAIN_MS))
 		return;
 	member->slow = false;
 	member->hub->counts.slow--;
@@ -130,7 +135,7 @@ pace_forgive(struct hub_member *member)
 void
 pace_stick(const struct hub_member *member)
 {
-	if (member->hub->free_to > member->line)
+	if (!member->slow && member->hub->free_to > member->line)
 		member->hub->free_to = member->line;
 }
 
@@ -141,11 +146,11 @@ struct standing {
 };
 
 /*
- * Of publishers that wait all but one count: it may be the one whose lines all are, and has
+ * Of publishers that have waited all but one count: it may be the one whose lines all are, and has
  * everything easily; the others have had its lines.
  */
 static struct standing
-hub_standing(struct hub *hub)
+hub_standing(struct hub *hub, uint64_t elapsed_ms)
 {
 	struct standing standing = { 0 };
 	unsigned hungry_publishers = 0;
@@ -156,14 +161,15 @@ hub_standing(struct hub *hub)
 			continue;
 		bool is_ready = member->place == HUB_READY;
 		bool is_hungry = is_ready && transport_is_delivered(transport);
-		bool is_dead = !is_ready && transport_is_still(transport, STILL_MOST_MS);
 		uint64_t acknowledged = transport_acknowledged(transport);
-		standing.moved = standing.moved
-				 || (!member->slow && acknowledged > member->acknowledged);
+		bool moved = acknowledged > member->acknowledged;
 		member->acknowledged = acknowledged;
-		standing.receivers += is_ready || !(member->slow || is_dead);
+		member->still_ms = moved || is_hungry ? 0 : member->still_ms + elapsed_ms;
+		bool is_gone = member->still_ms >= STILL_MOST_MS;
+		standing.moved = standing.moved || (moved && !member->slow);
+		standing.receivers += !is_gone && (is_ready || !member->slow);
 		standing.hungry += is_hungry;
-		hungry_publishers += is_hungry && member->waiting;
+		hungry_publishers += is_hungry && member->waited;
 	}
 	if (hungry_publishers > 0) {
 		standing.receivers--;
@@ -180,7 +186,7 @@ member_has_stalled(const struct hub_member *member, const struct standing *stand
 	bool is_one_of_few =
 		standing->hungry > 0
 		&& standing->hungry * FEW_SHARE >= standing->receivers * (FEW_SHARE - 1);
-	bool others_starve = standing->hungry > 0 || member->waiting;
+	bool others_starve = standing->hungry > 0 || member->waited;
 	bool nobody_moves = hub->still_ms >= STILL_FEW_MS && hub->still_ms >= 2 * hub->pause_ms;
 	int64_t still_ms = !nobody_moves ? STILL_MOST_MS : is_one_of_few ? STILL_FEW_MS : STILL_MS;
 	return others_starve && hub->waited_ms >= (is_one_of_few ? STILL_FEW_MS : PATIENCE_MS)
@@ -199,7 +205,7 @@ member_charge(struct hub_member *member, const struct standing *standing, uint64
 			member->spent_until = hub->ticked_ms;
 		member->spent_until += elapsed_ms * CREDIT_RATIO;
 	}
-	if (!has_credit(member, hub->ticked_ms))
+	if (!has_credit(member, hub->ticked_ms, 0))
 		member_slow_down(member);
 }
 
@@ -274,22 +280,33 @@ is_in_the_way(const struct hub_member *member)
 		   || !ring_fits(ring, member->line, room_bytes(hub), room_lines(hub)));
 }
 
+/* From here on only who waits has waited. */
+static void
+pace_note_waiters(struct hub *hub)
+{
+	for (struct hub_member *member = hub->all; member != NULL; member = member->next_receiver)
+		member->waited = false;
+	for (struct hub_waiter *waiter = hub->waiters; waiter != NULL; waiter = waiter->next)
+		if (waiter->member != NULL)
+			waiter->member->waited = true;
+}
+
 /* Every TICK_MS, while somebody waits, and once more. */
 static void
 pace_tick(void *arg)
 {
 	struct hub *hub = arg;
-	const struct standing standing = hub_standing(hub);
 	unsigned slow = hub->counts.slow;
-	uint64_t elapsed_ms;
 	if (hub->waiters != NULL)
 		pace_account(hub);
-	elapsed_ms = hub->uncharged_ms;
+	uint64_t elapsed_ms = hub->uncharged_ms;
+	const struct standing standing = hub_standing(hub, elapsed_ms);
 	hub->uncharged_ms = 0;
 	pace_compare(hub, &standing, elapsed_ms);
 	for (struct hub_member *member = hub->all; member != NULL; member = member->next_receiver)
 		if (pace_holds(member) && is_in_the_way(member))
 			member_charge(member, &standing, elapsed_ms);
+	pace_note_waiters(hub);
 	/* That those who waited for them go on now is no end of a pause. */
 	if (hub->counts.slow != slow)
 		hub->still_ms = 0;
@@ -333,17 +350,25 @@ pace_moved(struct hub *hub)
 	reactor_defer(hub->reactor, &hub->resume);
 }
 
+/* A single publisher waits again and again: that is one wait, unless it has paused. */
+static void
+pace_begin(struct hub *hub)
+{
+	uint64_t now_ms = reactor_now_ms(), break_ms = now_ms - hub->ticked_ms;
+	if (break_ms > TICK_MS) {
+		hub->waited_ms = hub->still_ms = hub->level_ms = 0;
+		hub->hungry = UINT_MAX;		/* not known: nobody has got so since then */
+	}
+	if (break_ms > PAUSE_TICKS * TICK_MS)
+		hub->pause_ms = 0;
+	hub->ticked_ms = now_ms;
+}
+
 void
 hub_wait(struct hub *hub, struct hub_waiter *waiter)
 {
-	if (hub->waiters == NULL) {
-		/* A single publisher waits again and again: that is one wait, unless it has paused. */
-		if (reactor_now_ms() - hub->ticked_ms > TICK_MS) {
-			hub->waited_ms = hub->still_ms = hub->level_ms = 0;
-			hub->hungry = 0;
-		}
-		hub->ticked_ms = reactor_now_ms();
-	}
+	if (hub->waiters == NULL)
+		pace_begin(hub);
 	if (!wheel_timer_is_set(&hub->tick.timer))
 		reactor_set_deadline(hub->reactor, &hub->tick, reactor_now_ms() + TICK_MS / 2);
 	assert(waiter->link == NULL);
@@ -352,7 +377,7 @@ hub_wait(struct hub *hub, struct hub_waiter *waiter)
 	*hub->waiters_end = waiter;
 	hub->waiters_end = &waiter->next;
 	if (waiter->member != NULL)
-		waiter->member->waiting = true;
+		waiter->member->waited = true;
 	if (hub->wanted < waiter->length)
 		hub->wanted = waiter->length;
 }
@@ -368,8 +393,6 @@ hub_unwait(struct hub *hub, struct hub_waiter *waiter)
 	else
 		hub->waiters_end = waiter->link;
 	waiter->link = NULL;
-	if (waiter->member != NULL)
-		waiter->member->waiting = false;
 	if (hub->waiters == NULL)
 		pace_account(hub);
 }

@@ -18,7 +18,8 @@
  * hangs on the line it stopped at, and costs nothing until its transport is drained or that line is
  * overwritten. In the latter case it keeps a copy of the rest of the line and has fallen: its next
  * line is the oldest there is then. So publishing takes time for the ready members only, and
- * everyone sees whole lines in one order.
+ * everyone sees whole lines in one order. (One that has lines of its own in the ring looks through
+ * all of it when it goes on or leaves: what it has missed does not include them.)
  */
 struct hub {
 	struct deferred flush;		/* first */

@@ -17,13 +17,14 @@ struct fake_bytes {
 struct transport {
 	struct factory *factory;
 	struct fake_bytes sent, pending;
-	size_t room;
+	size_t room, arriving;
 	unsigned sends;
-	bool undelivered, want_drained, paused, read_ended, write_ended, lost, aborted;
+	bool want_drained, paused, read_ended, write_ended, lost, aborted;
 	uint64_t progress_ms;		/* when the socket last took something */
 	enum reason reason;
 	int64_t idle_timeout_ms;
 	union peer_address peer;
+	const char *owed;
 	_Alignas(max_align_t) unsigned char state[];
 };
 
@@ -96,13 +97,14 @@ transport_is_still(struct transport *transport, int64_t ms)
 uint64_t
 transport_acknowledged(const struct transport *transport)
 {
-	return transport->sent.length;
+	size_t sent = transport->sent.length;
+	return sent < transport->arriving ? sent : transport->arriving;
 }
 
 bool
 transport_is_delivered(const struct transport *transport)
 {
-	return !transport->undelivered && transport->pending.length == 0;
+	return transport->sent.length <= transport->arriving && transport->pending.length == 0;
 }
 
 void
@@ -223,6 +225,16 @@ int64_t
 fake_idle_timeout(const struct transport *transport)
 {
 	return transport->idle_timeout_ms;
+}
+
+bool
+transport_read_owed(struct transport *transport)
+{
+	const char *owed = transport->owed;
+	transport->owed = NULL;
+	if (owed != NULL && !transport_is_losing(transport))
+		fake_receive(transport, owed, strlen(owed));
+	return owed != NULL;
 }
 
 void
@@ -459,10 +471,17 @@ fake_open(struct factory *factory)
 	must(transport != NULL, "out of memory");
 	transport->factory = factory_ref(factory);
 	transport->room = first_room;
+	transport->arriving = SIZE_MAX;
 	transport->progress_ms = clock_ms;
 	if (protocol->connection_made != NULL)
 		protocol->connection_made(transport);
 	return transport;
+}
+
+void
+fake_set_owed(struct transport *transport, const char *text)
+{
+	transport->owed = text;
 }
 
 void
@@ -498,9 +517,9 @@ fake_set_room(struct transport *transport, size_t room)
 }
 
 void
-fake_set_undelivered(struct transport *transport, bool undelivered)
+fake_set_arriving(struct transport *transport, size_t bytes)
 {
-	transport->undelivered = undelivered;
+	transport->arriving = bytes;
 }
 
 void

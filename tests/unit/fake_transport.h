@@ -41,8 +41,8 @@ void fake_set_room(struct transport *transport, size_t room);
  */
 void fake_drain(struct transport *transport, size_t room);
 
-/* Whether what the socket has taken is still on its way. */
-void fake_set_undelivered(struct transport *transport, bool undelivered);
+/* Up to which byte what the socket takes arrives; SIZE_MAX: all. */
+void fake_set_arriving(struct transport *transport, size_t bytes);
 
 /* The end of a turn of the loop. */
 void fake_turn(void);
@@ -52,6 +52,9 @@ void fake_pass(uint64_t ms);
 
 /* The connection is gone: connection_lost is called, and the transport freed. */
 void fake_close(struct transport *transport, enum reason reason);
+
+/* What has come and is not read yet: transport_read_owed brings it, in one piece. */
+void fake_set_owed(struct transport *transport, const char *text);
 
 /* What the peer has received. */
 const uint8_t *fake_sent(const struct transport *transport, size_t *length);

@@ -374,6 +374,33 @@ a_member_ends_alone_when_it_has_got_everything(void **state)
 	fake_close(other, REASON_DONE);
 }
 
+/* What comes after that is not owed: else one that is slower than its hub never ends. */
+static void
+a_member_that_ends_alone_gets_nothing_that_comes_later(void **state)
+{
+	static struct hub_policy *const policies[] = { &plain, &with_crlf, &with_loopback };
+	for (int i = 0; i < 3; i++) {
+		struct transport *ending = join(*state, policies[i], 0, 3),
+				 *other = join(*state, &plain, 0, SIZE_MAX);
+		publish(NULL, "be\n");
+		publish(NULL, "fore\n");
+		hub_member_end(transport_state(ending), REASON_SILENCE_TIMEOUT);
+		publish(NULL, "more\n");
+		fake_turn();
+		assert_false(fake_is_lost(ending));
+		for (int k = 0; k < 9 && !fake_is_lost(ending); k++) {
+			publish(NULL, "after\n");
+			fake_drain(ending, 1);
+			fake_turn();
+		}
+		assert_true(fake_is_lost(ending));
+		assert_got(ending, i == 1 ? "be\r\nfore\r\n" : "be\nfore\n");
+		assert_int_equal(fake_reason(ending), REASON_SILENCE_TIMEOUT);
+		fake_close(ending, REASON_SILENCE_TIMEOUT);
+		fake_close(other, REASON_DONE);
+	}
+}
+
 /* It has nothing to say any more. */
 static void
 a_member_that_ends_alone_does_not_hold_up_the_end_of_the_hub(void **state)
@@ -713,15 +740,16 @@ who_still_has_something_to_read_is_not_held_up(void **state)
 	struct transport *last = join(*state, &plain, 0, 0),
 			 *busy = join(*state, &plain, 0, SIZE_MAX);
 	struct pump pump;
-	fake_set_undelivered(busy, true);
+	fake_set_arriving(busy, 0);
 	pump_start(&pump, sender, 1000);
-	for (int i = 0; i < 100; i++) {
+	for (size_t i = 0; i < 100; i++) {
+		fake_set_arriving(busy, i);
 		fake_pass(50);
 		fake_drain(last, 100);
 	}
 	assert_int_equal(hub_count(hub).slow, 0);
 	assert_int_equal(dropped(last), 0);
-	fake_set_undelivered(busy, false);
+	fake_set_arriving(busy, SIZE_MAX);
 	for (int i = 0; i < 20; i++) {
 		fake_pass(50);
 		fake_drain(last, 100);
@@ -915,6 +943,129 @@ a_slow_member_among_publishers_is_charged(void **state)
 	fake_close(a, REASON_PEER_CLOSED);
 	fake_close(b, REASON_PEER_CLOSED);
 	fake_close(slow, REASON_PEER_CLOSED);
+}
+
+/* It is no other one that starves, although it receives too and does not wait at every tick. */
+static void
+a_lone_reader_of_a_publisher_that_receives_too_loses_nothing(void **state)
+{
+	for (size_t read = 320; read <= 410; read += 10) {
+		struct transport *sender = join(*state, &plain, 0, SIZE_MAX);
+		struct transport *reader = join(*state, &plain, 0, 0);
+		struct pump pump;
+		pump_start(&pump, sender, 0);
+		for (unsigned i = 0; i < 5000; i++) {
+			if (pump.waiter.link == NULL) {
+				pump.most = pump.published + 1;
+				pump_go_on(&pump.waiter);
+				fake_turn();
+			}
+			fake_pass(1);
+			if (i % 8 == 0)
+				fake_drain(reader, read);
+			fake_turn();
+		}
+		assert_int_equal(hub_count(hub).slow, 0);
+		assert_int_equal(dropped(reader), 0);
+		hub_unwait(hub, &pump.waiter);
+		fake_close(sender, REASON_PEER_CLOSED);
+		fake_close(reader, REASON_PEER_CLOSED);
+		fake_turn();
+		hub_unref(hub);
+		hub = hub_new(RING);
+	}
+}
+
+/* Nor does it help to catch up, or to come again. */
+static void
+one_that_stalls_again_and_again_costs_no_more_than_a_slow_one(void **state)
+{
+	enum { QUICK = 8, STEPS = 10000, STEP_MS = 4 };
+	for (int comes_again = 0; comes_again < 2; comes_again++) {
+		struct transport *sender = join(*state, &silent, 0, SIZE_MAX), *quick[QUICK];
+		struct transport *slow = join(*state, &plain, 0, 0);
+		struct pump pump;
+		unsigned held = 0, times = 0;
+		for (int i = 0; i < QUICK; i++)
+			quick[i] = join(*state, &plain, 0, SIZE_MAX);
+		pump_start(&pump, sender, 0);
+		for (unsigned i = 0; i < STEPS; i++) {
+			if (pump.waiter.link == NULL) {
+				pump.most += 10;
+				pump_go_on(&pump.waiter);
+			}
+			fake_pass(STEP_MS);
+			held += pump.waiter.link != NULL;
+			const struct hub_member *member = transport_state(slow);
+			if (member->slow && comes_again) {
+				fake_close(slow, REASON_PEER_CLOSED);
+				slow = join(*state, &plain, 0, 0);
+				times++;
+			} else if (member->slow && member->place != HUB_READY) {
+				fake_drain(slow, SIZE_MAX);
+				fake_turn();
+				times++;
+			}
+			fake_set_room(slow, member->slow && !comes_again ? SIZE_MAX : 0);
+		}
+		assert_true(times > 1);
+		assert_in_range(held * STEP_MS, 1, 500 + STEPS * STEP_MS / 20 + 200);
+		assert_int_equal(dropped(quick[0]), 0);
+		hub_unwait(hub, &pump.waiter);
+		for (int i = 0; i < QUICK; i++)
+			fake_close(quick[i], REASON_PEER_CLOSED);
+		fake_close(slow, REASON_PEER_CLOSED);
+		fake_close(sender, REASON_PEER_CLOSED);
+	}
+}
+
+/* All that is for it is on its way, and none of that arrives: nothing of ours waits. */
+static void
+one_whose_system_is_gone_does_not_shield_a_slow_one(void **state)
+{
+	struct transport *sender = join(*state, &silent, 0, SIZE_MAX);
+	struct transport *slow = join(*state, &plain, 0, 0),
+			 *gone = join(*state, &plain, 0, SIZE_MAX),
+			 *quick = join(*state, &plain, 0, SIZE_MAX);
+	struct pump pump;
+	fake_set_arriving(gone, 0);
+	pump_start(&pump, sender, 100000);
+	for (int i = 0; i < 200; i++) {
+		fake_pass(40);
+		fake_drain(slow, 100);
+		fake_turn();
+	}
+	assert_int_equal(pump.published, 100000);
+	fake_close(gone, REASON_PEER_CLOSED);
+	fake_close(quick, REASON_PEER_CLOSED);
+	fake_close(slow, REASON_PEER_CLOSED);
+	fake_close(sender, REASON_PEER_CLOSED);
+}
+
+/* Nobody has moved for half a second, once, an hour ago. */
+static void
+an_old_pause_does_not_count(void **state)
+{
+	enum { QUICK = 12 };
+	struct transport *sender = join(*state, &silent, 0, SIZE_MAX), *quick[QUICK], *stalled;
+	struct pump pump;
+	for (int i = 0; i < QUICK; i++)
+		quick[i] = join(*state, &plain, 0, 0);
+	pump_start(&pump, sender, 60);
+	fake_pass(480);
+	for (int i = 0; i < QUICK; i++)
+		fake_drain(quick[i], SIZE_MAX);
+	fake_turn();
+	assert_int_equal(pump.published, 60);
+	fake_pass(3600000);
+	stalled = join(*state, &plain, 0, 0);
+	pump_start(&pump, sender, 1000);
+	fake_pass(112);
+	assert_int_equal(pump.published, 1000);
+	for (int i = 0; i < QUICK; i++)
+		fake_close(quick[i], REASON_PEER_CLOSED);
+	fake_close(stalled, REASON_PEER_CLOSED);
+	fake_close(sender, REASON_PEER_CLOSED);
 }
 
 /* Where all are behind, it is the publisher that is fast: nobody loses anything. */
@@ -1316,6 +1467,7 @@ main(void)
 		HUB_TEST(stalled_members_cost_nothing),
 		HUB_TEST(a_hub_ends_when_all_have_got_everything),
 		HUB_TEST(a_member_ends_alone_when_it_has_got_everything),
+		HUB_TEST(a_member_that_ends_alone_gets_nothing_that_comes_later),
 		HUB_TEST(a_member_that_ends_alone_does_not_hold_up_the_end_of_the_hub),
 		HUB_TEST(a_member_that_goes_does_not_hold_up_the_end),
 		HUB_TEST(the_hub_outlives_what_is_deferred),
@@ -1337,6 +1489,10 @@ main(void)
 		HUB_TEST(who_comes_and_goes_does_not_shield_one_that_has_stalled),
 		HUB_TEST(one_that_has_stalled_further_on_does_not_shield_a_slow_one),
 		HUB_TEST(a_slow_member_among_publishers_is_charged),
+		HUB_TEST(a_lone_reader_of_a_publisher_that_receives_too_loses_nothing),
+		HUB_TEST(one_that_stalls_again_and_again_costs_no_more_than_a_slow_one),
+		HUB_TEST(one_whose_system_is_gone_does_not_shield_a_slow_one),
+		HUB_TEST(an_old_pause_does_not_count),
 		HUB_TEST(members_that_are_all_behind_are_waited_for),
 		HUB_TEST(publishers_that_do_not_read_do_not_wait_for_each_other_for_ever),
 		HUB_TEST(who_begins_to_wait_just_before_the_tick_does_not_wait_for_ever),
