@@ -30,6 +30,7 @@ struct link {
 	size_t begun;			/* bytes that have come since then */
 	enum reason reason;		/* of its ending */
 	bool ending;
+	bool deaf;			/* what comes is read again */
 	char name[];
 };
 
@@ -81,10 +82,9 @@ link_halt(struct link *link)
 		link_take_rest(link);
 		return;
 	}
-	if (link->transport != NULL) {
-		transport_pause(link->transport);
+	if (link->transport != NULL)
 		again += transport_unread(link->transport);
-	}
+	link->deaf = true;
 	place.offset -= again < place.offset ? again : place.offset;
 	*link->plan.place = place;
 }
@@ -176,6 +176,8 @@ link_data_received(struct transport *transport, const uint8_t *bytes, size_t len
 	struct link *link = link_of(transport);
 	const uint8_t *end = memrchr(bytes, '\n', length);
 
+	if (link->deaf)
+		return;
 	if (end != NULL)
 		link->line_ms = reactor_now_ms();
 	link->begun = end != NULL ? (size_t)(bytes + length - end - 1) : link->begun + length;

@@ -162,10 +162,16 @@ bool transport_is_silent(struct transport *transport, int64_t ms);
 
 /*
  * For a graceful stop: what the peer has sent so far is still read and handled, unless the
- * transport is paused or being lost, then the protocol's `stopping` is called, or transport_lose
+ * transport is being lost, or paused, then the protocol's `stopping` is called, or transport_lose
  * when it has none.
  */
 void transport_stop(struct transport *transport);
+
+/*
+ * Reads on, of what the peer had sent when transport_stop was called, although the transport is
+ * paused: whether anything has been read.
+ */
+bool transport_read_owed(struct transport *transport);
 
 /*
  * While the daemon stops: closes a transport that only waits for its peer's end of stream, if the

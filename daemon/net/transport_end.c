@@ -163,11 +163,11 @@ transport_stop(struct transport *transport)
 
 	if (transport->closed || transport->stopping)
 		return;
-	if (transport->read_side == READ_OPEN && !transport->paused)
+	if (transport->read_side == READ_OPEN)
 		ioctl(transport_fd(transport), FIONREAD, &waiting);
 	transport->stopping = true;
 	transport->stop_at = transport->received + (uint64_t)waiting;
-	if (waiting == 0)
+	if (waiting == 0 || transport->paused)
 		transport_stopped(transport);
 }
 

@@ -317,7 +317,8 @@ transport_read(struct transport *transport)
 			protocol->data_received(transport, scratch, (size_t)length);
 	}
 	if (length > 0) {
-		if (transport->stopping && transport->received >= transport->stop_at)
+		if (transport->stopping
+		    && (transport->received >= transport->stop_at || transport->paused))
 			transport_stopped(transport);
 	} else if (length == 0 && transport->reset_seen) {
 		transport_fail(transport, ECONNRESET);
@@ -334,17 +335,32 @@ transport_read(struct transport *transport)
 	}
 }
 
+/* Reads once, whether it is paused or not: whether that has brought anything. */
+static bool
+transport_read_now(struct transport *transport)
+{
+	uint8_t *scratch = reactor_scratch(transport->endpoint->reactor);
+	ssize_t length;
+
+	if (transport->closed || transport->read_side != READ_OPEN)
+		return false;
+	length = transport_receive(transport, scratch, READ_SIZE, 0);
+	if (length > 0)
+		transport->protocol->data_received(transport, scratch, (size_t)length);
+	return length > 0;
+}
+
 void
 transport_read_all(struct transport *transport)
 {
-	uint8_t *scratch = reactor_scratch(transport->endpoint->reactor);
-	ssize_t length = 1;
+	while (transport_read_now(transport))
+		continue;
+}
 
-	while (length > 0 && !transport->closed && transport->read_side == READ_OPEN) {
-		length = transport_receive(transport, scratch, READ_SIZE, 0);
-		if (length > 0)
-			transport->protocol->data_received(transport, scratch, (size_t)length);
-	}
+bool
+transport_read_owed(struct transport *transport)
+{
+	return transport->received < transport->stop_at && transport_read_now(transport);
 }
 
 void

@@ -39,6 +39,7 @@ struct relay_peer {
 	struct bucket bucket;		/* of line_rate */
 	struct relay_rest *rest;	/* what was read and is not published yet; NULL: nothing */
 	uint64_t long_lines;		/* dropped or cut */
+	bool stopping;			/* line_rate does not hold any more; then relay_stopped */
 	bool ending;			/* alone, for this reason */
 	uint8_t end_reason;		/* enum reason */
 };
@@ -90,7 +91,10 @@ void relay_take_datagram(struct datagram *datagram, const uint8_t *bytes, size_t
 void relay_take_bytes(struct transport *transport, const uint8_t *bytes, size_t length);
 void relay_take_end(struct transport *transport);
 
-/* The daemon stops: what the member has sent is published, and relay_stopped called then. */
+/*
+ * The daemon stops: the lines that the member has sent are published, and relay_stopped called
+ * then. What it has begun is no last line: it is not the member that ends.
+ */
 void relay_take_stop(struct transport *transport);
 
 /*

@@ -29,7 +29,6 @@ struct relay_rest {
 	struct relay *relay;
 	struct transport *transport;	/* NULL: an orphan */
 	int64_t idle_timeout_ms;	/* that it has when it is read */
-	bool at_once;			/* line_rate does not hold any more */
 	bool last_counts;		/* the last line needs no end */
 
 	/* Of an orphan: what its member had. */
@@ -52,7 +51,7 @@ source_of(struct transport *transport)
 		.peer = peer,
 		.transport = transport,
 		.reader = &peer->reader,
-		.bucket = &peer->bucket,
+		.bucket = peer->stopping ? NULL : &peer->bucket,
 		.id = peer->member.id,
 	};
 }
@@ -106,27 +105,23 @@ static void
 rest_end(struct relay_rest *rest)
 {
 	struct transport *transport = rest->transport;
-	bool stops = rest->at_once;
 	if (transport == NULL) {
 		rest_free(rest);
 		return;
 	}
 	transport_set_idle_timeout(transport, rest->idle_timeout_ms);
 	rest_free(rest);
-	if (stops)
+	transport_resume(transport);
+	if (((struct relay_peer *)transport_state(transport))->stopping)
 		relay_take_stop(transport);
-	else
-		transport_resume(transport);
 }
 
 static void
 rest_go_on(struct relay_rest *rest)
 {
-	struct source source = source_of_rest(rest);
+	const struct source source = source_of_rest(rest);
 	const uint8_t *at = rest->bytes + rest->at;
 	int64_t wait_ms = 0;
-	if (rest->at_once)
-		source.bucket = NULL;
 	enum pause pause = source_take_lines(&source, &at, rest->bytes + rest->length, &wait_ms);
 	rest->at = (size_t)(at - rest->bytes);
 	if (pause == PAUSE_NONE && rest->last_counts)
@@ -211,31 +206,19 @@ relay_hold(const struct source *source, const uint8_t *at, size_t length, enum p
 	return rest;
 }
 
-/* Takes the last line, or keeps it. Whether it is taken. */
-static bool
-relay_take_last(const struct source *source, bool at_once)
-{
-	int64_t wait_ms = 0;
-	enum pause pause = source_take_last(source, &wait_ms);
-	if (pause == PAUSE_NONE)
-		return true;
-	struct relay_rest *rest = relay_hold(source, NULL, 0, pause, wait_ms);
-	if (rest != NULL) {
-		rest->last_counts = true;
-		rest->at_once = at_once;
-	}
-	return false;
-}
-
 void
 relay_take_bytes(struct transport *transport, const uint8_t *bytes, size_t length)
 {
 	const struct source source = source_of(transport);
 	const uint8_t *at = bytes;
 	int64_t wait_ms = 0;
-	if (source.relay->settings->role == ROLE_OUT || source.peer->member.hub == NULL
-	    || source.peer->ending)
+	if (source.relay->settings->role == ROLE_OUT || source.peer->member.hub == NULL)
 		return;
+	if (source.peer->member.leaving) {
+		/* What is begun has no end that counts. */
+		line_reader_clear(source.reader);
+		return;
+	}
 	if (source.peer->rest != NULL) {
 		if (rest_append(source.peer->rest, bytes, length) < 0)
 			transport_abort(transport, REASON_NO_RESOURCES);
@@ -250,30 +233,33 @@ void
 relay_take_end(struct transport *transport)
 {
 	const struct source source = source_of(transport);
-	if (source.peer->rest != NULL)
-		source.peer->rest->last_counts = true;
-	else
-		relay_take_last(&source, false);
+	struct relay_rest *rest = source.peer->rest;
+	int64_t wait_ms = 0;
+	if (rest == NULL) {
+		enum pause pause = source_take_last(&source, &wait_ms);
+		if (pause == PAUSE_NONE)
+			return;
+		rest = relay_hold(&source, NULL, 0, pause, wait_ms);
+	}
+	if (rest != NULL)
+		rest->last_counts = true;
 }
 
 void
 relay_take_stop(struct transport *transport)
 {
-	struct source source = source_of(transport);
-	struct relay_rest *rest = source.peer->rest;
+	struct relay_peer *peer = transport_state(transport);
+	struct relay_rest *rest = peer->rest;
+	peer->stopping = true;
 	if (rest == NULL) {
-		source.bucket = NULL;
-		/* Half a line of one that is being lost was not its last one. */
-		if (transport_is_losing(transport) || relay_take_last(&source, true))
+		while (peer->rest == NULL && transport_read_owed(transport))
+			continue;
+		if (peer->rest == NULL)
 			relay_stopped(transport);
-		return;
+	} else if (rest->waiter.link == NULL) {
+		reactor_unset_deadline(rest->reactor, &rest->deadline);
+		rest_go_on(rest);
 	}
-	rest->at_once = true;
-	if (rest->waiter.link != NULL)
-		return;
-	/* line_rate does not hold any more; it may still have to wait for room. */
-	reactor_unset_deadline(rest->reactor, &rest->deadline);
-	rest_go_on(rest);
 }
 
 /* Makes an orphan of the rest of a member that goes. */

@@ -349,12 +349,55 @@ a_stop_delivers_what_is_owed(void **state)
 	receive(b, "last wor");
 	transport_stop(a);
 	fake_turn();
-	receive(b, "ds");
+	receive(b, "ds\n");
 	transport_stop(b);
 	fake_turn();
 	assert_got(a, "last words\n");
 	assert_int_equal(fake_reason(a), REASON_SHUTDOWN);
 	assert_int_equal(fake_reason(b), REASON_SHUTDOWN);
+	fake_close(a, REASON_SHUTDOWN);
+	fake_close(b, REASON_SHUTDOWN);
+	factory_unref(factory);
+}
+
+/* It is we who end, not its sender. */
+static void
+a_stop_makes_no_last_line_of_what_is_begun(void **state)
+{
+	(void)state;
+	struct factory *factory = fake_factory(&relay_protocol, NULL);
+	struct transport *a = fake_open(factory), *b = fake_open(factory), *c = fake_open(factory);
+	receive(b, "whole\nhalf a li");
+	receive(c, "sent before its end");
+	transport_stop(b);
+	transport_stop(c);
+	receive(b, "ne\nand more");
+	fake_end_read(b);
+	fake_end_read(c);
+	transport_stop(a);
+	fake_turn();
+	assert_got(a, "whole\nsent before its end\n");
+	fake_close(a, REASON_SHUTDOWN);
+	fake_close(b, REASON_SHUTDOWN);
+	fake_close(c, REASON_SHUTDOWN);
+	factory_unref(factory);
+}
+
+/* What has come of one that is not read counts, too. */
+static void
+a_stop_reads_on_where_a_sender_was_held_back(void **state)
+{
+	(void)state;
+	struct factory *factory = fake_factory(&relay_protocol, "line_rate=1", NULL);
+	struct transport *a = fake_open(factory), *b = fake_open(factory);
+	receive(b, "1\n2\n3");
+	assert_true(fake_is_paused(b));
+	fake_set_owed(b, "3\n4\n5\n6\nhalf");
+	transport_stop(b);
+	transport_stop(a);
+	fake_turn();
+	assert_got(a, "1\n2\n33\n4\n5\n6\n");
+	assert_int_equal(fake_reason(a), REASON_SHUTDOWN);
 	fake_close(a, REASON_SHUTDOWN);
 	fake_close(b, REASON_SHUTDOWN);
 	factory_unref(factory);
@@ -367,7 +410,7 @@ an_ending_takes_what_has_come_and_delivers_what_is_owed(void **state)
 	struct factory *factory = fake_factory(&relay_protocol, NULL);
 	struct transport *a = fake_open(factory), *b = fake_open(factory);
 	receive(a, "owed\n");
-	receive(b, "last words");
+	receive(b, "last words\nhalf");
 	relay_protocol.ending(b, REASON_SILENCE_TIMEOUT);
 	fake_turn();
 	assert_got(a, "last words\n");
@@ -540,6 +583,7 @@ a_last_line_without_an_end_waits_for_its_turn_too(void **state)
 	receive(a, "1\n2\nlast");
 	fake_end_read(a);
 	receive(b, "3\n4\nat the stop");
+	fake_end_read(b);
 	transport_stop(b);
 	fake_turn();
 	assert_got(reader, "1\n2\n3\n4\nat the stop\n");
@@ -687,7 +731,7 @@ what_comes_of_one_that_waits_follows_what_came_before(void **state)
 	receive(a, "3\n4\nhalf");
 	transport_stop(a);
 	fake_turn();
-	assert_got(reader, "1\n2\n33\n4\nhalf\n");
+	assert_got(reader, "1\n2\n33\n4\n");
 	fake_close(a, REASON_SHUTDOWN);
 	fake_close(reader, REASON_PEER_CLOSED);
 	factory_unref(factory);
@@ -862,6 +906,8 @@ main(void)
 		cmocka_unit_test(history_and_greeting),
 		cmocka_unit_test(datagrams_hold_several_lines),
 		cmocka_unit_test(a_stop_delivers_what_is_owed),
+		cmocka_unit_test(a_stop_makes_no_last_line_of_what_is_begun),
+		cmocka_unit_test(a_stop_reads_on_where_a_sender_was_held_back),
 		cmocka_unit_test(an_ending_takes_what_has_come_and_delivers_what_is_owed),
 		cmocka_unit_test(an_ending_of_one_that_is_being_lost_takes_nothing),
 		cmocka_unit_test(a_stop_does_not_wait_for_the_rate_of_one_that_is_being_lost),

@@ -100,6 +100,21 @@ static const struct protocol counting = {
 	.connection_lost = note_lost,
 };
 
+static void
+note_stopping(struct transport *transport)
+{
+	(void)transport;
+	seen.stopped++;
+}
+
+static const struct protocol stopping = {
+	.name = "stopping",
+	.connection_made = note_made,
+	.data_received = count_bytes,
+	.stopping = note_stopping,
+	.connection_lost = note_lost,
+};
+
 static const struct protocol dropping = {
 	.name = "dropping",
 	.connection_made = note_made,
@@ -724,6 +739,44 @@ what_a_paused_peer_has_sent_before_it_closed_is_kept(void **state)
 	finish(REASON_DONE);
 }
 
+/* The socket has told of the reset once, when it was written to. */
+static void
+a_reset_that_was_seen_is_one_although_nothing_is_read_any_more(void **state)
+{
+	(void)state;
+	begin(&counting);
+	transport_pause(transport);
+	peer_send("half", 4);
+	close(peer);
+	peer = -1;
+	transport_write(transport, "lost", 4);
+	assert_int_equal(seen.lost, 0);
+	transport_read_all(transport);
+	assert_int_equal(seen.received, 4);
+	TURN_UNTIL(seen.lost == 1);
+	finish(REASON_PEER_RESET);
+}
+
+/* What has come by then, and no more. */
+static void
+a_stop_of_a_paused_transport_leaves_what_is_owed_to_be_read(void **state)
+{
+	(void)state;
+	begin(&stopping);
+	transport_pause(transport);
+	peer_send("abc", 3);
+	turn();
+	assert_false(transport_read_owed(transport));
+	transport_stop(transport);
+	assert_int_equal(seen.stopped, 1);
+	peer_send("later", 5);
+	assert_true(transport_read_owed(transport));
+	assert_in_range(seen.received, 3, 8);
+	assert_false(transport_read_owed(transport));
+	transport_abort(transport, REASON_DONE);
+	finish(REASON_DONE);
+}
+
 /* The edge tells of all that is there, and a read ends before what follows the descriptor. */
 static void
 what_follows_a_passed_descriptor_is_read(void **state)
@@ -1031,6 +1084,7 @@ main(void)
 		BOTH_WAYS(a_peer_that_reads_slowly_what_was_sent_long_ago_is_not_silent),
 		BOTH_WAYS(a_protocol_may_say_what_silence_means),
 		BOTH_WAYS(what_a_paused_peer_has_sent_before_it_closed_is_kept),
+		BOTH_WAYS(a_stop_of_a_paused_transport_leaves_what_is_owed_to_be_read),
 		BOTH_WAYS(what_follows_a_passed_descriptor_is_read),
 		BOTH_WAYS(what_follows_urgent_data_is_read),
 		BOTH_WAYS(the_last_bytes_and_the_end_come_together),
@@ -1047,6 +1101,7 @@ main(void)
 		cmocka_unit_test(a_paused_peer_that_closes_with_nothing_unread_is_noticed),
 		cmocka_unit_test(a_peer_that_resets_a_paused_transport_is_noticed),
 		cmocka_unit_test(what_a_paused_peer_has_sent_before_its_reset_comes_first),
+		cmocka_unit_test(a_reset_that_was_seen_is_one_although_nothing_is_read_any_more),
 	};
 
 	log_set_level(LEVEL_ERROR);
