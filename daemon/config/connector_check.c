@@ -116,5 +116,5 @@ connector_check(struct faults *faults, const struct placed *placed,
 	    && !(connector->protocol->ways(connector->settings) & PROTOCOL_READS))
 		key_fault(faults, placed, "silence_timeout",
 			  "nothing is read there, which is always silent");
-	protocol_check(faults, placed, connector, &settings->connect);
+	protocol_check(faults, placed, connector, NULL);
 }

@@ -96,12 +96,12 @@ finding_add(void *arg, const char *key, const char *sentence)
 
 void
 protocol_check(struct faults *faults, const struct placed *placed,
-	       const struct section_config *section, const struct address_list *addresses)
+	       const struct section_config *section, const struct address_list *listen)
 {
 	struct findings findings = { .faults = faults, .placed = placed };
 
 	if (section->protocol->settings_check != NULL)
-		section->protocol->settings_check(section->settings, addresses, finding_add,
+		section->protocol->settings_check(section->settings, listen, finding_add,
 						  &findings);
 }
 

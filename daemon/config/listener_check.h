@@ -13,9 +13,12 @@ void key_fault(struct faults *faults, const struct placed *placed, const char *k
 void listener_transports_check(struct faults *faults, const struct placed *placed,
 			       const struct section_config *listener);
 
-/* Has the protocol of a listener or connector look at its settings together. */
+/*
+ * Has the protocol of a section look at its settings together; listen: a listener's addresses, NULL
+ * of a connector.
+ */
 void protocol_check(struct faults *faults, const struct placed *placed,
-		    const struct section_config *section, const struct address_list *addresses);
+		    const struct section_config *section, const struct address_list *listen);
 
 /* Looks at the values together, which must all be good ones. */
 void listener_check(struct faults *faults, const struct placed *placed,

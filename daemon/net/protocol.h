@@ -88,7 +88,7 @@ struct protocol {
 
 	/*
 	 * Tells everything that is wrong with the settings as a whole, listen being the listener's
-	 * addresses.
+	 * addresses; NULL: they are a connector's.
 	 */
 	void (*settings_check)(const void *settings, const struct address_list *listen,
 			       settings_error_fn *error, void *arg);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "net/address.h"
 #include "protocols/filter.h"
 #include "protocols/template.h"
 
@@ -88,6 +89,25 @@ filter_check(const char *text, settings_error_fn *error, void *arg)
 		error(arg, "filter", wrong);
 }
 
+/* Who sends datagrams has no connection on which lines could go back. */
+static void
+role_check(const struct relay_settings *settings, const struct address_list *listen,
+	   settings_error_fn *error, void *arg)
+{
+	char sentence[400];
+
+	for (size_t i = 0; settings->role == ROLE_OUT && i < listen->count; i++) {
+		if (!address_is_datagram(listen->items[i].kind))
+			continue;
+		snprintf(sentence, sizeof sentence,
+			 "\"%s\" is for datagrams, which are only received there: "
+			 "expected role = in or both",
+			 listen->items[i].text);
+		error(arg, "role", sentence);
+		return;
+	}
+}
+
 void
 relay_settings_check(const void *void_settings, const struct address_list *listen,
 		     settings_error_fn *error, void *arg)
@@ -95,7 +115,8 @@ relay_settings_check(const void *void_settings, const struct address_list *liste
 	const struct relay_settings *settings = void_settings;
 	long long least = (long long)(2 * settings->max_line + RING_MARGIN);
 	char sentence[120];
-	(void)listen;
+	if (listen != NULL)
+		role_check(settings, listen, error, arg);
 	if (settings->buffer < least) {
 		snprintf(sentence, sizeof sentence,
 			 "must have %lld bytes at least: twice max_line + %d", least, RING_MARGIN);

@@ -124,6 +124,13 @@ def test_a_kind_of_socket_that_does_not_fit_what_the_protocol_is_told_is_an_erro
                      daemon.fail())
 
 
+def test_a_passed_datagram_socket_of_a_relay_is_not_for_those_who_only_receive(passed, udp):
+    daemon = passed(listener("lines", "relay", "systemd:lines", role="out"), [("lines", udp)],
+                    ready=False)
+    assert re.search(r'"udp://127\.0\.0\.1:\d+" is for datagrams, .*: expected role = in or both',
+                     daemon.fail())
+
+
 def test_connections_of_passed_sockets_may_begin_with_a_proxy_header(passed, tcp, unix):
     daemon = passed(listener("web", "echo", "systemd:web", accept_proxy="127.0.0.1, unix"),
                     [("web", tcp), ("web", unix)])

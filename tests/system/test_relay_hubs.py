@@ -247,10 +247,13 @@ def test_a_greeting_comes_before_history(twined):
     {"greeting": "Hello", "history": "100"}, {"prefix": "{time} {member}: "}, {"max_line": "3"},
     {"role": "in"}, {"role": "out"}, {"loopback": "yes"}, {"buffer": "64K", "history_age": "1h"}])
 def test_a_probe_of_every_kind_of_section(twined, keys):
-    daemon = twined(listener("a", "relay", "tcp://127.0.0.1:0, udp://127.0.0.1:0", hub="h", **keys)
+    # Who only receives has a connection.
+    schemes = ["tcp"] if keys.get("role") == "out" else ["tcp", "udp"]
+    listen = ", ".join(f"{scheme}://127.0.0.1:0" for scheme in schemes)
+    daemon = twined(listener("a", "relay", listen, hub="h", **keys)
                     + listener("b", "relay", hub="h", buffer=keys.get("buffer", "1M")))
     member = join(daemon, "b")
-    addresses = f"{daemon.address('a')}, {daemon.address('a', 'udp')}"
+    addresses = ", ".join(daemon.address("a", scheme) for scheme in schemes)
     path = daemon.path + ".probe"
     with open(path, "w", encoding="utf-8") as file:
         file.write(listener("a", "relay", addresses, hub="h", **keys))
