@@ -54,6 +54,10 @@ struct config *config_read(const char *path, char *const *specs, size_t spec_cou
 			   struct config_errors *errors);
 void config_free(struct config *config);
 
+/* Adds a line; without memory none. */
+void config_errors_add(struct config_errors *errors, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
 /* Prints every error and the closing line "PATH: 2 errors"; path NULL: "command line: 2 errors". */
 void config_errors_print(const struct config_errors *errors, const char *path, FILE *out);
 void config_errors_clear(struct config_errors *errors);

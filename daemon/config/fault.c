@@ -113,6 +113,23 @@ faults_finish(struct faults *faults, struct config_errors *errors)
 }
 
 void
+config_errors_add(struct config_errors *errors, const char *format, ...)
+{
+	char **lines = reallocarray(errors->lines, errors->count + 1, sizeof *lines);
+	va_list arguments;
+	int length;
+
+	if (lines == NULL)
+		return;
+	errors->lines = lines;
+	va_start(arguments, format);
+	length = vasprintf(&lines[errors->count], format, arguments);
+	va_end(arguments);
+	if (length >= 0)
+		errors->count++;
+}
+
+void
 config_errors_print(const struct config_errors *errors, const char *path, FILE *out)
 {
 	size_t count = errors->count > 0 ? errors->count : 1;

@@ -91,12 +91,14 @@ reload_config(struct run *run, struct config_errors *errors)
 static int
 reload(void *arg, struct config_errors *errors)
 {
+	static const char stopping[] = "not reloading: the daemon is stopping";
 	struct run *run = arg;
 	char counts[100];
 	int result;
 
 	if (run->stopping) {
-		log_warning("not reloading: the daemon is stopping");
+		log_warning("%s", stopping);
+		config_errors_add(errors, "%s", stopping);
 		return -1;
 	}
 	systemd_reloading();

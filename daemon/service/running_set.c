@@ -15,17 +15,8 @@ void
 running_add_error(struct config_errors *errors, const struct section_config *section,
 		  const char *sentence)
 {
-	char **lines = realloc(errors->lines, (errors->count + 1) * sizeof *lines);
-	char *line = NULL;
-
-	if (lines == NULL)
-		return;
-	errors->lines = lines;
-	if (asprintf(&line, "%s: [%s:%s] %s", section->place, section_word(section->type),
-		     section->name, sentence)
-	    < 0)
-		return;
-	errors->lines[errors->count++] = line;
+	config_errors_add(errors, "%s: [%s:%s] %s", section->place, section_word(section->type),
+			  section->name, sentence);
 }
 
 static void

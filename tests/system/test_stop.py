@@ -29,6 +29,17 @@ def taken(client, pushed):
     return pushed - (waiting if client.family == socket.AF_INET else 0)
 
 
+def test_a_reload_while_it_stops_is_refused_and_told_why(twined):
+    daemon = twined(PATIENT + listener("echo", "echo"))
+    push(daemon.connect("echo"))
+    stop_begins(daemon)
+    result = daemon.reload()
+    assert (result.returncode, result.stderr) == (1, "not reloading: the daemon is stopping\n")
+    daemon.wait_log("warning: not reloading: the daemon is stopping")
+    daemon.close_clients()
+    daemon.stop()
+
+
 @pytest.mark.parametrize("half_closed", [False, True])
 @pytest.mark.parametrize("scheme", ["tcp", "unix"])
 def test_a_slow_reader_gets_all_of_an_echo_after_the_stop(twined, directory, scheme, half_closed):
