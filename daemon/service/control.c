@@ -2,6 +2,7 @@
 #include "service/control.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +27,7 @@ struct control {
 	struct event event;
 	struct deadline retry;
 	int fd;
+	int reserve;			/* a descriptor to give up for a request; -1: none */
 	int (*reload)(void *arg, struct config_errors *errors);
 	void *arg;
 };
@@ -63,6 +65,53 @@ control_answer(struct control *control, int fd)
 	config_errors_clear(&errors);
 }
 
+static void
+control_keep_reserve(struct control *control)
+{
+	if (control->reserve < 0)
+		control->reserve = fcntl(control->fd, F_DUPFD_CLOEXEC, 0);
+}
+
+static void
+control_give_reserve(struct control *control)
+{
+	if (control->reserve >= 0)
+		close(control->reserve);
+	control->reserve = -1;
+}
+
+/*
+ * Accepts a request: its descriptor, or -1 with errno. Without a free descriptor it takes the place
+ * of the reserve, for whoever asks is to hear that there is none.
+ */
+static int
+control_accept(struct control *control)
+{
+	int fd = accept4(control->fd, NULL, NULL, SOCK_CLOEXEC);
+
+	if (fd >= 0 || errno != EMFILE || control->reserve < 0)
+		return fd;
+	control_give_reserve(control);
+	fd = accept4(control->fd, NULL, NULL, SOCK_CLOEXEC);
+	if (fd < 0) {
+		int error = errno;
+
+		control_keep_reserve(control);
+		errno = error;
+	}
+	return fd;
+}
+
+/* Ends a request. If it has the reserve's place, the reserve takes that back, before others can. */
+static void
+control_close(struct control *control, int fd)
+{
+	if (control->reserve < 0)
+		control->reserve = dup3(control->fd, fd, O_CLOEXEC);
+	if (control->reserve != fd)
+		close(fd);
+}
+
 /* Out of descriptors: does not ask again at once. */
 static void
 control_pause(struct control *control)
@@ -77,8 +126,9 @@ control_ready(evutil_socket_t listening, short what, void *arg)
 	struct control *control = arg;
 	struct ucred peer = { 0 };
 	socklen_t length = sizeof peer;
-	int fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
+	int fd = control_accept(control);
 
+	(void)listening;
 	(void)what;
 	if (fd < 0) {
 		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
@@ -90,7 +140,7 @@ control_ready(evutil_socket_t listening, short what, void *arg)
 		control_answer(control, fd);
 	else
 		log_debug("reload: user %ld may not ask for it", (long)peer.uid);
-	close(fd);
+	control_close(control, fd);
 }
 
 static void
@@ -98,6 +148,7 @@ control_retry(void *arg)
 {
 	struct control *control = arg;
 
+	control_keep_reserve(control);
 	if (reactor_watch(control->reactor, &control->event, control->fd, EV_READ | EV_PERSIST,
 			  control_ready, control)
 	    != 0)
@@ -117,6 +168,7 @@ control_new(struct reactor *reactor, int (*reload)(void *arg, struct config_erro
 	if (control == NULL)
 		return NULL;
 	control->reactor = reactor;
+	control->reserve = -1;
 	control->reload = reload;
 	control->arg = arg;
 	control->retry.fn = control_retry;
@@ -126,8 +178,10 @@ control_new(struct reactor *reactor, int (*reload)(void *arg, struct config_erro
 	    && listen(control->fd, 16) == 0
 	    && reactor_watch(reactor, &control->event, control->fd, EV_READ | EV_PERSIST,
 			     control_ready, control)
-		       == 0)
+		       == 0) {
+		control_keep_reserve(control);
 		return control;
+	}
 	error = errno;
 	if (control->fd >= 0)
 		close(control->fd);
@@ -143,6 +197,7 @@ control_free(struct control *control)
 		return;
 	reactor_unset_deadline(control->reactor, &control->retry);
 	reactor_unwatch(&control->event);
+	control_give_reserve(control);
 	close(control->fd);
 	free(control);
 }

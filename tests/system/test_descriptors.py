@@ -145,3 +145,16 @@ def test_a_bad_reload_while_there_are_no_descriptors_changes_nothing(exhausted):
     daemon.wait_log("error: reload failed")
     served[0].sendall(b"hi")
     assert receive(served[0], 2) == b"hi"
+
+
+def test_the_reload_command_is_answered_while_there_are_no_descriptors(exhausted):
+    daemon, served, _ = exhausted
+    daemon.errors = re.compile("Too many open files|reload failed")
+    for _ in range(3):			# what is kept in reserve is there again
+        result = daemon.reload()
+        assert result.returncode == 1
+        assert result.stderr == f"{daemon.path}: cannot be read: Too many open files\n"
+    served[0].sendall(b"hi")
+    assert receive(served[0], 2) == b"hi"
+    daemon.close_clients()
+    wait_for(lambda: daemon.reload().returncode == 0, "a reload")
