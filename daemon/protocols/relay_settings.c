@@ -72,6 +72,16 @@ template_check(const char *key, const char *text, const struct template_word *wo
 	error(arg, key, sentence);
 }
 
+/* Whoever begins with a quote means to keep what is behind it. */
+static void
+quotes_check(const char *key, const char *text, settings_error_fn *error, void *arg)
+{
+	if (text != NULL && template_is_open(text))
+		error(arg, key,
+		      "begins with a quote and does not end with one "
+		      "(a \";\" after a blank begins a comment)");
+}
+
 static bool
 hub_name_is_valid(const char *name)
 {
@@ -125,6 +135,9 @@ relay_settings_check(const void *void_settings, const struct address_list *liste
 	if (settings->hub != NULL && !hub_name_is_valid(settings->hub))
 		error(arg, "hub", "not a name: a-z, 0-9, _ and -, the first a letter or digit");
 	filter_check(settings->filter, error, arg);
+	quotes_check("prefix", settings->prefix, error, arg);
+	quotes_check("drop_notice", settings->drop_notice, error, arg);
+	quotes_check("greeting", settings->greeting, error, arg);
 	template_check("prefix", settings->prefix, prefix_words, error, arg);
 	template_check("drop_notice", settings->drop_notice, notice_words, error, arg);
 }

@@ -44,12 +44,24 @@ template_has(const char *template, const char *name)
 	return false;
 }
 
+static bool
+is_quoted(const char *template, size_t length)
+{
+	return length >= 2 && template[0] == '"' && template[length - 1] == '"';
+}
+
+bool
+template_is_open(const char *template)
+{
+	return *template == '"' && !is_quoted(template, strlen(template));
+}
+
 size_t
 template_write(const char *template, const struct template_word *words, char *to, size_t size)
 {
 	const char *at = template, *end = template + strlen(template);
 	size_t written = 0;
-	if (end - at >= 2 && *at == '"' && end[-1] == '"') {
+	if (is_quoted(template, (size_t)(end - at))) {
 		at++;
 		end--;
 	}

@@ -17,6 +17,9 @@ struct template_word {
  */
 const char *template_find_unknown(const char *template, const struct template_word *words);
 
+/* Whether it begins with a double quote and does not end with another one. */
+bool template_is_open(const char *template);
+
 /* Whether the template has the word. */
 bool template_has(const char *template, const char *name);
 

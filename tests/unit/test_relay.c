@@ -234,6 +234,12 @@ templates(void **state)
 		assert_memory_equal(text, cases[i][1], length);
 		assert_null(template_find_unknown(cases[i][0], words));
 	}
+	assert_true(template_is_open("\""));
+	assert_true(template_is_open("\"a\" {a}"));
+	assert_false(template_is_open("\"\""));
+	assert_false(template_is_open("\"a\" and \"b\""));
+	assert_false(template_is_open("a \""));
+	assert_false(template_is_open(""));
 	assert_int_equal(template_write("12{a}", words, text, 4), 2);
 	assert_string_equal(template_find_unknown("{a}{b}{bc}", words), "{b}{bc}");
 	assert_true(template_has("{a}", "a"));
