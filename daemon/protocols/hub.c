@@ -225,6 +225,20 @@ hub_member_end(struct hub_member *member, enum reason reason)
 }
 
 void
+hub_member_cut(struct hub_member *member)
+{
+	if (member->hub == NULL || !member->ending)
+		return;
+	uint64_t end_line = member->line + member_is_within_line(member);
+	if (end_line >= member->end_line)
+		return;
+	member->end_line = end_line;
+	if (member->place == HUB_STUCK)
+		member_send(member);
+	hub_queue_flush(member->hub);
+}
+
+void
 hub_member_drained(struct hub_member *member)
 {
 	struct hub *hub = member->hub;

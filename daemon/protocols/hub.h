@@ -147,6 +147,9 @@ void hub_member_stop(struct hub_member *member);
 /* It is closed, alone, when it has got all there is by now. */
 void hub_member_end(struct hub_member *member, enum reason reason);
 
+/* Of one that is being closed so, what it has not begun to get is owed no more. */
+void hub_member_cut(struct hub_member *member);
+
 /* Goes on sending to it: what the protocol's drained does. */
 void hub_member_drained(struct hub_member *member);
 

@@ -192,14 +192,15 @@ member_count_dropped(struct hub_member *member)
 	return dropped;
 }
 
-/* Puts a fallen member at the oldest line there is, and tells it. */
+/* Puts a fallen member at the oldest line there is, and tells it, if it is to get that. */
 static void
 member_rise(struct hub_member *member)
 {
 	uint64_t dropped = member_count_dropped(member);
 	member->line = member->hub->ring->first;
 	member->at = member->hub->ring->tail;
-	if (dropped > 0 && member->policy->drop_notice != NULL) {
+	bool goes_on = member->line < member_end_line(member);
+	if (dropped > 0 && goes_on && member->policy->drop_notice != NULL) {
 		char notice[HUB_NOTICE_MAX];
 		transport_write(member->transport, notice,
 				member->policy->drop_notice(member->policy, dropped, notice,
@@ -258,12 +259,19 @@ member_keep_rest(struct hub_member *member, uint64_t end)
 	return 0;
 }
 
+bool
+member_is_within_line(const struct hub_member *member)
+{
+	return member->place == HUB_STUCK
+	       && (member->at != ring_begin(member->hub->ring, member->line) || member->cr_sent);
+}
+
 void
 member_fall(struct hub_member *member)
 {
 	struct hub *hub = member->hub;
 	uint64_t end = ring_begin(hub->ring, member->line + 1);
-	bool partly = member->at != ring_begin(hub->ring, member->line) || member->cr_sent;
+	bool partly = member_is_within_line(member);
 	member_unlink(member);
 	member->place = HUB_FALLEN;
 	member->gone = policy_gone(hub, member->policy) + partly;

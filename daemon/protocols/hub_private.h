@@ -59,6 +59,9 @@ struct hub {
  */
 void member_send(struct hub_member *member);
 
+/* Whether a member has got a part of its line, and the rest is still in the ring. */
+bool member_is_within_line(const struct hub_member *member);
+
 /* The line that a stuck member stopped at is to be overwritten. */
 void member_fall(struct hub_member *member);
 

@@ -274,6 +274,12 @@ static void
 relay_ending(struct transport *transport, enum reason reason)
 {
 	struct relay_peer *peer = transport_state(transport);
+	if (peer->ending) {
+		/* What it may still have to say is said when it is lost. */
+		hub_member_end(&peer->member, (enum reason)peer->end_reason);
+		hub_member_cut(&peer->member);
+		return;
+	}
 	if (!transport_is_losing(transport)) {
 		peer->ending = true;
 		peer->end_reason = (uint8_t)reason;

@@ -401,6 +401,37 @@ a_member_that_ends_alone_gets_nothing_that_comes_later(void **state)
 	}
 }
 
+/* It has had its time: the line that it is within is its last. */
+static void
+a_member_that_is_cut_gets_a_whole_line_and_no_other(void **state)
+{
+	static const struct {
+		size_t first;
+		const char *got;
+	} cases[] = { { 0, "" }, { 1, "one\n" }, { 4, "one\n" }, { 5, "one\ntwo\n" } };
+	for (int falls = 0; falls < 2; falls++)
+		for (size_t i = 0; i < 4; i++) {
+			struct transport *slow = join(*state, &plain, 0, cases[i].first);
+			publish(NULL, "one\n");
+			publish(NULL, "two\n");
+			publish(NULL, "three\n");
+			fake_turn();
+			if (falls)
+				publish_hundreds(NULL, 0, 60);
+			hub_member_cut(transport_state(slow));	/* it is not to end: nothing */
+			hub_member_end(transport_state(slow), REASON_DONE);
+			hub_member_cut(transport_state(slow));
+			fake_turn();
+			fake_drain(slow, 1);
+			hub_member_cut(transport_state(slow));
+			fake_drain(slow, SIZE_MAX);
+			fake_turn();
+			assert_got(slow, cases[i].got);
+			assert_int_equal(fake_reason(slow), REASON_DONE);
+			fake_close(slow, REASON_DONE);
+		}
+}
+
 /* It has nothing to say any more. */
 static void
 a_member_that_ends_alone_does_not_hold_up_the_end_of_the_hub(void **state)
@@ -1468,6 +1499,7 @@ main(void)
 		HUB_TEST(a_hub_ends_when_all_have_got_everything),
 		HUB_TEST(a_member_ends_alone_when_it_has_got_everything),
 		HUB_TEST(a_member_that_ends_alone_gets_nothing_that_comes_later),
+		HUB_TEST(a_member_that_is_cut_gets_a_whole_line_and_no_other),
 		HUB_TEST(a_member_that_ends_alone_does_not_hold_up_the_end_of_the_hub),
 		HUB_TEST(a_member_that_goes_does_not_hold_up_the_end),
 		HUB_TEST(the_hub_outlives_what_is_deferred),
