@@ -15,6 +15,7 @@
 #include "net/resolver.h"
 #include "net/rotation.h"
 #include "net/tally.h"
+#include "net/trail.h"
 
 enum {
 	LASTING_MS = 10 * 1000,		/* a connection that has lasted so long was one */
@@ -48,6 +49,7 @@ struct connector {
 	struct link *link;
 	struct deadline again;
 	struct file_place place;	/* in the file that was read last */
+	struct trail *trail;		/* of what was written to a path last */
 	const struct connector *predecessor;	/* until it is open */
 	uint64_t up_ms;			/* since when it is connected; 0: it is not */
 	uint64_t again_ms;
@@ -70,7 +72,8 @@ connector_new(const struct connector_settings *settings, struct factory *factory
 	connector->predecessor = predecessor;
 	connector->tally =
 		predecessor != NULL ? tally_ref(predecessor->tally) : tally_new(reactor_count);
-	if (connector->tally == NULL) {
+	connector->trail = predecessor != NULL ? trail_ref(predecessor->trail) : trail_new();
+	if (connector->tally == NULL || connector->trail == NULL) {
 		connector_free(connector);
 		errno = ENOMEM;
 		return NULL;
@@ -234,6 +237,8 @@ connector_dial(void *arg)
 			device_open(address->host, connector_ways(connector),
 				    connector->settings->baud, &connector->place, &why);
 
+		if (device != NULL)
+			device_leave_trail(device, connector->trail);
 		connector_open_device(connector, device, why);
 		return;
 	}
@@ -324,6 +329,7 @@ connector_free(struct connector *connector)
 		return;
 	connector_close(connector);
 	tally_unref(connector->tally);
+	trail_unref(connector->trail);
 	factory_unref(connector->factory);
 	free(connector->name);
 	free(connector);

@@ -14,6 +14,7 @@
 
 #include "net/device_private.h"
 #include "net/protocol.h"
+#include "net/trail.h"
 
 enum { FILE_MODE = 0640 };
 
@@ -75,12 +76,25 @@ stream_read(struct device *device, uint8_t *bytes, size_t size)
 	return -1;
 }
 
+int
+device_end_cut(struct device *device)
+{
+	if (device->cut && write(device->fd, "\n", 1) < 0)
+		return -1;
+	if (device->cut && device->trail != NULL)
+		trail_set_inside(device->trail, false);
+	device->cut = false;
+	return 0;
+}
+
 static ssize_t
 stream_write(struct device *device, const uint8_t *bytes, size_t length, bool last)
 {
-	ssize_t written = write(device->fd, bytes, length);
+	ssize_t written = device_end_cut(device) < 0 ? -1 : write(device->fd, bytes, length);
 
 	(void)last;
+	if (written > 0 && device->trail != NULL)
+		trail_set_inside(device->trail, bytes[written - 1] != '\n');
 	if (written < 0 && errno == EINTR)
 		errno = EAGAIN;
 	/* One that may only be read. */
@@ -192,6 +206,7 @@ device_identify(struct device *device, const struct file_place *place)
 	if (place->device == status.st_dev && place->inode == status.st_ino
 	    && place->offset <= (uint64_t)status.st_size)
 		device->place.offset = place->offset;
+	device->cut = device->ways == PROTOCOL_WRITES && device_file_is_cut(device);
 	return 0;
 }
 
@@ -224,15 +239,33 @@ device_open(const char *path, unsigned ways, int64_t baud, const struct file_pla
 }
 
 void
+device_leave_trail(struct device *device, struct trail *trail)
+{
+	if (device->kind == &device_file || !(device->ways & PROTOCOL_WRITES))
+		return;
+	device->trail = trail_ref(trail);
+	device->cut = trail_is_inside(trail);
+}
+
+/* Else close(2) would wait for a terminal that is stopped. */
+static void
+device_flush(struct device *device)
+{
+	tcflush(device->fd, TCOFLUSH);
+	if (device->trail != NULL)
+		trail_set_inside(device->trail, true);	/* wherever that has cut it */
+}
+
+void
 device_close(struct device *device)
 {
 	if (device == NULL)
 		return;
-	/* Else close(2) would wait for a terminal that is stopped. */
 	if (device->terminal && !device_is_drained(device))
-		tcflush(device->fd, TCOFLUSH);
+		device_flush(device);
 	if (device->fd >= 0)
 		close(device->fd);
+	trail_unref(device->trail);
 	free(device->path);
 	free(device);
 }

@@ -9,6 +9,7 @@
 
 struct sockaddr_any;
 struct socket_options;
+struct trail;
 union peer_address;
 
 /* How far a file has been read: of the file of that identity, so many bytes. All zero: not yet. */
@@ -24,10 +25,17 @@ struct device;
  * Opens a path for ways (enum protocol_ways). A terminal is made raw, with 8 bits, no parity and no
  * flow control, and with that speed if baud is not 0. A regular file that is read begins at the
  * place, if it is the same, else at its beginning; one that is written is appended to, and made if
- * it is not there. On NULL *why says what is wrong.
+ * it is not there, and a line that it ends inside of is ended first, if we may read it. On NULL
+ * *why says what is wrong.
  */
 struct device *device_open(const char *path, unsigned ways, int64_t baud,
 			   const struct file_place *place, const char **why);
+
+/*
+ * Ends a line that the trail stops inside of before it writes, and leaves a trail itself. Of a
+ * regular file, which says it itself, or one that is only read, this is nothing.
+ */
+void device_leave_trail(struct device *device, struct trail *trail);
 
 /*
  * Makes a device of a datagram socket that is connected to the first of the addresses that there

@@ -19,6 +19,28 @@ is_replaced(const struct device *device, bool when_missing)
 	return status.st_dev != device->place.device || status.st_ino != device->place.inode;
 }
 
+/*
+ * Whether the file ends inside a line, as one does that was full. When the path leads to another
+ * one by now, nothing will be written to it.
+ */
+bool
+device_file_is_cut(const struct device *device)
+{
+	int fd = open(device->path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	struct stat status;
+	bool is_cut = false;
+	char last;
+
+	if (fd < 0)
+		return false;
+	if (fstat(fd, &status) == 0 && status.st_dev == device->place.device
+	    && status.st_ino == device->place.inode && status.st_size > 0
+	    && pread(fd, &last, 1, status.st_size - 1) == 1)
+		is_cut = last != '\n';
+	close(fd);
+	return is_cut;
+}
+
 /* Goes on with the file that the path leads to: 0, or -1 with errno. */
 static int
 file_replace(struct device *device, int flags)
@@ -80,9 +102,12 @@ file_write(struct device *device, const uint8_t *bytes, size_t length, bool last
 	ssize_t written;
 
 	(void)last;
-	if (is_replaced(device, true) && file_replace(device, O_WRONLY | O_APPEND | O_CREAT) < 0)
-		return -1;
-	written = write(device->fd, bytes, length);
+	if (is_replaced(device, true)) {
+		if (file_replace(device, O_WRONLY | O_APPEND | O_CREAT) < 0)
+			return -1;
+		device->cut = device_file_is_cut(device);
+	}
+	written = device_end_cut(device) < 0 ? -1 : write(device->fd, bytes, length);
 	if (written < 0 && errno == EINTR)
 		errno = EAGAIN;
 	return written;

@@ -17,12 +17,18 @@ struct device {
 	bool polled, terminal;
 	bool deaf;			/* what is written is dropped */
 	bool told;			/* of a datagram that was too long */
+	bool cut;			/* what is written comes behind a line that has no end */
 	char *path;			/* NULL: none */
 	const char *name;		/* of datagrams, for the log */
 	struct file_place place;
+	struct trail *trail;		/* NULL: none */
 };
+
+/* Ends the line that was cut before anything is written: 0, or -1 with errno. */
+int device_end_cut(struct device *device);
 
 /* Regular files: device_file.c. */
 extern const struct device_kind device_file;
+bool device_file_is_cut(const struct device *device);
 
 #endif

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pty
+import select
 import signal
 import socket
 import stat
@@ -100,6 +101,26 @@ def test_a_serial_port_that_takes_nothing_stops_nobody(twined, terminal):
     before = daemon.cpu_time()
     time.sleep(0.5)
     assert daemon.cpu_time() - before < 0.25
+
+
+def test_a_line_that_a_serial_port_did_not_get_whole_ends_there(twined, terminal):
+    far, path = terminal
+    daemon = twined(hub() + connector("up", f"file://{path}", hub="hub", role="out",
+                                      write_timeout="300ms"))
+    connected(daemon, path)
+    member = join(daemon)
+    member.sendall(b"".join(b"<%0100d>\n" % n for n in range(1000)))
+    daemon.wait_log(rf"up file://{path}: lost: write_timeout, after")
+    wait_for(lambda: len(daemon.lines(": connected")) == 2, "connected again")
+    got = b""
+    while b"last\n" not in got:
+        member.sendall(b"last\n")
+        if select.select([far], [], [], 0.05)[0]:
+            got += os.read(far, 1 << 16)
+    *lines, cut, rest = got.split(b"last\n")[0].split(b"\n")
+    assert rest == b""
+    assert lines == [b"<%0100d>" % n for n in range(len(lines))]
+    assert (b"<%0100d>" % len(lines)).startswith(cut)
 
 
 def test_a_fifo_is_read_whoever_writes_it(twined, directory):
@@ -206,6 +227,16 @@ def test_a_file_is_appended_to_and_made(twined, directory):
     connected(daemon, path)
     join(daemon).sendall(b"two\n")
     wait_for(lambda: contents(path) == b"one\ntwo\n", "both are there")
+
+
+def test_a_line_that_a_file_ends_inside_of_is_ended_first(twined, directory):
+    path = os.path.join(directory, "log")
+    with open(path, "wb") as file:
+        file.write(b"one\n37")
+    daemon = twined(hub() + connector("up", f"file://{path}", hub="hub", role="out"))
+    connected(daemon, path)
+    join(daemon).sendall(b"600 xxx\n")
+    wait_for(lambda: contents(path) == b"one\n37\n600 xxx\n", "the line is there")
 
 
 def test_a_file_that_is_rotated_is_made_anew(twined, directory):

@@ -2,6 +2,7 @@
 #include "net/connector.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -764,6 +765,25 @@ a_successor_reads_a_file_on(void **state)
 	assert_memory_equal(seen.text, "one\ntwo\n", 8);
 }
 
+/* Also when it was not written yet when the successor was opened. */
+static void
+a_successor_ends_the_line_that_its_predecessor_has_begun(void **state)
+{
+	int far = open(far_fifo("fifo"), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+	(void)state;
+	ways = PROTOCOL_WRITES;
+	add_address("fifo");
+	open_connector();
+	assert_int_equal(seen.made, 1);
+	transport_write(seen.transport, "begun", 5);
+	open_successor();
+	TURN_UNTIL(seen.made == 2);
+	transport_write(seen.transport, "line\n", 5);
+	assert_comes(far, "begun\nline\n");
+	close(far);
+}
+
 static void
 a_successor_counts_on(void **state)
 {
@@ -844,6 +864,7 @@ main(void)
 		WITH_REACTOR(lines_go_as_datagrams_as_long_as_somebody_is_there),
 		WITH_REACTOR(a_successor_waits_for_what_its_predecessor_ends_yet),
 		WITH_REACTOR(a_successor_reads_a_file_on),
+		WITH_REACTOR(a_successor_ends_the_line_that_its_predecessor_has_begun),
 		WITH_REACTOR(a_successor_counts_on),
 		WITH_REACTOR(a_successor_on_another_reactor_counts_on),
 	};

@@ -27,6 +27,7 @@
 #include "net/address.h"
 #include "net/protocol.h"
 #include "net/socket_options.h"
+#include "net/trail.h"
 #include "turns.h"
 
 enum { BOTH = PROTOCOL_READS | PROTOCOL_WRITES, LINES = 200, NOBODY = 65534,
@@ -103,6 +104,14 @@ assert_write_fails(struct device *device, int error)
 {
 	assert_int_equal(device_write(device, (const uint8_t *)"x\n", 2, false), -1);
 	assert_int_equal(errno, error);
+}
+
+/* Root may do everything; others are who they are. */
+static void
+be_nobody(bool nobody)
+{
+	if (getuid() == 0)
+		assert_int_equal(seteuid(nobody ? NOBODY : 0), 0);
 }
 
 /* ---- Regular files */
@@ -292,6 +301,57 @@ one_that_cannot_be_made_anew_is_a_loss(void **state)
 	device_close(device);
 }
 
+static void
+a_line_that_a_file_ends_inside_of_is_ended_first(void **state)
+{
+	struct device *device = opened(far_append("log", "begun"), PROTOCOL_WRITES);
+
+	(void)state;
+	assert_file("log", "begun");
+	write_text(device, "one\n");
+	write_text(device, "tw");
+	write_text(device, "o\n");
+	assert_file("log", "begun\none\ntwo\n");
+	far_append("other", "there");
+	rename(far_path("other"), far_path("log"));
+	write_text(device, "three\n");
+	assert_file("log", "there\nthree\n");
+	device_close(device);
+}
+
+static void
+one_that_is_made_anew_begins_with_a_line(void **state)
+{
+	struct device *device = opened(far_append("log", "begun"), PROTOCOL_WRITES);
+
+	(void)state;
+	rename(far_path("log"), far_path("log.1"));
+	write_text(device, "one\n");
+	assert_file("log.1", "begun");
+	assert_file("log", "one\n");
+	device_close(device);
+}
+
+static void
+one_that_is_empty_or_may_not_be_read_is_appended_to(void **state)
+{
+	struct device *device = opened(far_append("log", ""), PROTOCOL_WRITES);
+
+	(void)state;
+	write_text(device, "begun");
+	assert_file("log", "begun");
+	device_close(device);
+	assert_int_equal(chmod(far_path(""), 0755), 0);
+	assert_int_equal(chmod(far_path("log"), 0222), 0);
+	be_nobody(true);
+	device = opened(far_path("log"), PROTOCOL_WRITES);
+	write_text(device, " and ended\n");
+	be_nobody(false);
+	assert_int_equal(chmod(far_path("log"), 0644), 0);
+	assert_file("log", "begun and ended\n");
+	device_close(device);
+}
+
 /* ---- What cannot be opened */
 
 static void
@@ -328,14 +388,6 @@ what_cannot_be_opened_is_told(void **state)
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
 		assert_string_equal(refused(far_path(cases[i].name), cases[i].ways), cases[i].why);
-}
-
-/* Root may do everything; others are who they are. */
-static void
-be_nobody(bool nobody)
-{
-	if (getuid() == 0)
-		assert_int_equal(seteuid(nobody ? NOBODY : 0), 0);
 }
 
 static void
@@ -610,6 +662,76 @@ what_is_written_to_a_file_or_fifo_that_is_read_is_dropped(void **state)
 	device_close(fifo);
 }
 
+/* ---- Trails, from one device to the next */
+
+static void
+a_line_that_the_one_before_has_left_begun_is_ended_first(void **state)
+{
+	static const struct {
+		const char *written, *comes;
+	} cases[] = {
+		{ "one\ntw", "one\ntw" },
+		{ "three\n", "\nthree\n" },
+		{ "four\n", "four\n" },
+		{ "fi", "fi" },
+	};
+	struct trail *trail = trail_new();
+	const char *path;
+	int far = far_terminal(&path);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		struct device *device = opened(path, BOTH);
+
+		device_leave_trail(device, trail);
+		write_text(device, cases[i].written);
+		assert_string_equal(far_take(far), cases[i].comes);
+		device_close(device);
+	}
+	assert_true(trail_is_inside(trail));
+	trail_unref(trail);
+	close(far);
+}
+
+static void
+one_that_cannot_end_it_leaves_it_to_the_next(void **state)
+{
+	struct device *device = opened("/dev/full", PROTOCOL_WRITES);
+	struct trail *trail = trail_new();
+
+	(void)state;
+	trail_set_inside(trail, true);
+	device_leave_trail(device, trail);
+	assert_write_fails(device, ENOSPC);
+	device_close(device);
+	assert_true(trail_is_inside(trail));
+	trail_unref(trail);
+}
+
+static void
+files_and_what_is_only_read_have_no_part_in_it(void **state)
+{
+	const char *path;
+	int far = far_terminal(&path);
+	struct device *file = opened(far_path("log"), PROTOCOL_WRITES);
+	struct device *port = opened(path, PROTOCOL_READS);
+	struct trail *trail = trail_new();
+
+	(void)state;
+	trail_set_inside(trail, true);
+	device_leave_trail(file, trail);
+	device_leave_trail(port, trail);
+	write_text(file, "one\n");
+	write_text(port, "preamble\n");
+	assert_file("log", "one\n");
+	assert_string_equal(far_take(far), "preamble\n");
+	assert_true(trail_is_inside(trail));
+	device_close(file);
+	device_close(port);
+	trail_unref(trail);
+	close(far);
+}
+
 /* ---- Other character devices */
 
 static void
@@ -810,6 +932,9 @@ main(void)
 		WITH_FAR_ENDS(a_file_is_made_where_there_is_none),
 		WITH_FAR_ENDS(one_that_was_moved_away_is_made_anew),
 		WITH_FAR_ENDS(one_that_cannot_be_made_anew_is_a_loss),
+		WITH_FAR_ENDS(a_line_that_a_file_ends_inside_of_is_ended_first),
+		WITH_FAR_ENDS(one_that_is_made_anew_begins_with_a_line),
+		WITH_FAR_ENDS(one_that_is_empty_or_may_not_be_read_is_appended_to),
 		WITH_FAR_ENDS(what_cannot_be_opened_is_told),
 		WITH_FAR_ENDS(a_folder_in_which_no_file_may_be_made_is_told),
 		WITH_FAR_ENDS(a_device_that_has_no_driver_is_not_told_as_a_fifo),
@@ -826,6 +951,9 @@ main(void)
 		WITH_FAR_ENDS(what_is_written_to_a_terminal_that_is_read_is_sent),
 		WITH_FAR_ENDS(a_terminal_that_may_be_opened_one_way_only_is),
 		WITH_FAR_ENDS(what_is_written_to_a_file_or_fifo_that_is_read_is_dropped),
+		WITH_FAR_ENDS(a_line_that_the_one_before_has_left_begun_is_ended_first),
+		WITH_FAR_ENDS(one_that_cannot_end_it_leaves_it_to_the_next),
+		WITH_FAR_ENDS(files_and_what_is_only_read_have_no_part_in_it),
 		WITH_FAR_ENDS(a_device_without_an_end_says_so),
 		WITH_FAR_ENDS(each_line_is_a_datagram),
 		WITH_FAR_ENDS(more_lines_than_go_at_once_are_done_with_in_parts),

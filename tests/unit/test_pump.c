@@ -23,6 +23,7 @@
 #include "far_ends.h"
 #include "net/protocol.h"
 #include "net/reactor.h"
+#include "net/trail.h"
 #include "turns.h"
 
 enum { BOTH = PROTOCOL_READS | PROTOCOL_WRITES, WHOLE = -1, MUCH = 600 * 1024 };
@@ -573,6 +574,53 @@ what_is_left_is_written_when_the_stream_ends(void **state)
 	close(far);
 }
 
+/* Also what ends the line that the one before has left begun. */
+static void
+what_goes_behind_a_begun_line_may_be_cut_anywhere(void **state)
+{
+	static const char all[] = "\none\ntwo\n";
+	struct trail *trail = trail_new();
+	const char *path = far_fifo("fifo");
+	int far = fifo_reader(path);
+
+	(void)state;
+	for (int cut = 0; cut < (int)sizeof all; cut++) {
+		begin(path, PROTOCOL_WRITES);
+		trail_set_inside(trail, true);
+		device_leave_trail(device, trail);
+		write_cut.left = cut;
+		put(stream, "one\ntwo\n");
+		assert_comes(far, all);
+		assert_false(trail_is_inside(trail));
+		write_cut.left = WHOLE;
+		end();
+	}
+	trail_unref(trail);
+	close(far);
+}
+
+/* Nobody knows how much of it has left. */
+static void
+what_a_terminal_has_not_sent_when_it_is_freed_is_cut(void **state)
+{
+	struct trail *trail = trail_new();
+	const char *path;
+	int far = far_terminal(&path);
+
+	(void)state;
+	for (int left = 0; left < 2; left++) {
+		begin(path, BOTH);
+		device_leave_trail(device, trail);
+		put(stream, message);
+		assert_comes(far, message);
+		waiting = left;
+		end();
+		assert_int_equal(trail_is_inside(trail), left);
+	}
+	trail_unref(trail);
+	close(far);
+}
+
 /* The transport has gone, with its time-outs: nobody waits any more. */
 static void
 what_is_left_when_it_is_freed_is_tried_once(void **state)
@@ -886,6 +934,8 @@ main(void)
 		WITH_REACTOR(the_stream_is_not_read_faster_than_the_device_takes_it),
 		WITH_REACTOR(little_is_on_its_way_to_a_slow_device),
 		WITH_REACTOR(what_is_left_is_written_when_the_stream_ends),
+		WITH_REACTOR(what_goes_behind_a_begun_line_may_be_cut_anywhere),
+		WITH_REACTOR(what_a_terminal_has_not_sent_when_it_is_freed_is_cut),
 		WITH_REACTOR(what_is_left_when_it_is_freed_is_tried_once),
 		WITH_REACTOR(the_stream_ends_when_a_terminal_has_sent_all),
 		WITH_REACTOR(a_reader_of_a_fifo_that_goes_ends_the_stream),

@@ -1,0 +1,46 @@
+/* trail.c - whether what a connector has written to a path stops inside a line. */
+#include "net/trail.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+struct trail {
+	atomic_uint refs;
+	atomic_bool inside;
+};
+
+struct trail *
+trail_new(void)
+{
+	struct trail *trail = calloc(1, sizeof *trail);
+
+	if (trail != NULL)
+		atomic_init(&trail->refs, 1);
+	return trail;
+}
+
+struct trail *
+trail_ref(struct trail *trail)
+{
+	atomic_fetch_add_explicit(&trail->refs, 1, memory_order_relaxed);
+	return trail;
+}
+
+void
+trail_unref(struct trail *trail)
+{
+	if (trail != NULL && atomic_fetch_sub_explicit(&trail->refs, 1, memory_order_acq_rel) == 1)
+		free(trail);
+}
+
+bool
+trail_is_inside(const struct trail *trail)
+{
+	return atomic_load_explicit(&trail->inside, memory_order_relaxed);
+}
+
+void
+trail_set_inside(struct trail *trail, bool inside)
+{
+	atomic_store_explicit(&trail->inside, inside, memory_order_relaxed);
+}
