@@ -63,8 +63,9 @@ bool device_is_slow(const struct device *device);
 
 /*
  * Reads what there is. Returns the number of bytes, 0 for none, or -1 with errno when it has gone,
- * ENODATA when its stream has ended. What comes from one that is only written is dropped, and is
- * none.
+ * ENODATA when its stream has ended. A line that a file stops inside of when it is cut short or
+ * replaced gets an end, which is none of its bytes. What comes from one that is only written is
+ * dropped, and is none.
  */
 ssize_t device_read(struct device *device, uint8_t *bytes, size_t size);
 

@@ -61,6 +61,15 @@ file_replace(struct device *device, int flags)
 	return 0;
 }
 
+/* The end of a line that will not go on. */
+static ssize_t
+line_end(struct device *device, uint8_t *bytes)
+{
+	device->inside = false;
+	*bytes = '\n';
+	return 1;
+}
+
 /* Reads on; one that was cut short is read from its beginning. */
 static ssize_t
 file_take(struct device *device, uint8_t *bytes, size_t size)
@@ -71,10 +80,14 @@ file_take(struct device *device, uint8_t *bytes, size_t size)
 	if (length == 0 && fstat(device->fd, &status) == 0
 	    && (uint64_t)status.st_size < device->place.offset) {
 		device->place.offset = 0;
+		if (device->inside)
+			return line_end(device, bytes);
 		length = pread(device->fd, bytes, size, 0);
 	}
-	if (length > 0)
+	if (length > 0) {
 		device->place.offset += (uint64_t)length;
+		device->inside = bytes[length - 1] != '\n';
+	}
 	return length < 0 && errno == EINTR ? 0 : length;
 }
 
@@ -92,7 +105,7 @@ file_read(struct device *device, uint8_t *bytes, size_t size)
 	length = file_take(device, bytes, size);
 	if (length != 0 || file_replace(device, O_RDONLY) < 0)
 		return length;
-	return file_take(device, bytes, size);
+	return device->inside ? line_end(device, bytes) : file_take(device, bytes, size);
 }
 
 /* One that was moved away to be kept is left in peace. */

@@ -289,6 +289,23 @@ def test_a_file_is_followed(twined, directory):
     assert read_line(member) == b"other\n"
 
 
+def test_a_line_that_the_end_of_a_followed_file_cuts_ends_there(twined, directory):
+    path = os.path.join(directory, "log")
+    with open(path, "wb") as file:
+        file.write(b"one\nabc")
+    daemon = twined(hub(history=10) + connector("up", f"file://{path}", hub="hub", role="in"))
+    connected(daemon, path)
+    member = join(daemon)
+    assert read_line(member) == b"one\n"
+    os.rename(path, path + ".1")
+    with open(path, "wb") as file:
+        file.write(b"new\ndef")
+    assert [read_line(member), read_line(member)] == [b"abc\n", b"new\n"]
+    with open(path, "wb") as file:
+        file.write(b"last\n")
+    assert [read_line(member), read_line(member)] == [b"def\n", b"last\n"]
+
+
 def test_a_long_file_is_read_whole(twined, directory):
     path = os.path.join(directory, "log")
     lines = b"".join(b"line %06d\n" % n for n in range(200000))

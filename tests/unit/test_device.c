@@ -206,6 +206,35 @@ the_last_of_a_file_comes_before_the_one_in_its_place(void **state)
 }
 
 static void
+a_line_that_the_end_of_a_file_cuts_ends_there(void **state)
+{
+	const char *path = far_append("log", "one\ntw");
+	struct device *device = opened(path, PROTOCOL_READS);
+
+	(void)state;
+	assert_string_equal(read_text(device), "one\ntw");
+	assert_string_equal(read_text(device), "");
+	assert_int_equal(truncate(path, 0), 0);
+	assert_string_equal(read_text(device), "\n");
+	assert_int_equal(device_place(device).offset, 0);
+	assert_string_equal(read_text(device), "");
+	far_append("log", "thr");
+	assert_string_equal(read_text(device), "thr");
+	assert_int_equal(truncate(path, 2), 0);
+	assert_string_equal(read_text(device), "\n");
+	assert_string_equal(read_text(device), "th");
+	rename(path, far_path("log.1"));
+	far_append("log.1", "ree");
+	far_append("log", "new\n");
+	assert_string_equal(read_text(device), "ree");
+	assert_string_equal(read_text(device), "\n");
+	assert_int_equal(device_place(device).offset, 0);
+	assert_string_equal(read_text(device), "new\n");
+	assert_int_equal(device_place(device).offset, 4);
+	device_close(device);
+}
+
+static void
 write_and_rotate(void)
 {
 	far_append("log", "last\n");
@@ -926,6 +955,7 @@ main(void)
 		WITH_FAR_ENDS(a_place_in_another_file_or_behind_the_end_is_none),
 		WITH_FAR_ENDS(a_file_that_was_cut_short_is_read_from_its_beginning),
 		WITH_FAR_ENDS(the_last_of_a_file_comes_before_the_one_in_its_place),
+		WITH_FAR_ENDS(a_line_that_the_end_of_a_file_cuts_ends_there),
 		WITH_FAR_ENDS(what_is_written_while_we_look_for_another_file_comes_first),
 		WITH_FAR_ENDS(what_is_no_file_any_more_is_not_gone_on_with),
 		WITH_FAR_ENDS(a_file_is_appended_to),

@@ -720,6 +720,43 @@ a_file_is_read_on_from_the_last_line_that_came_whole(void **state)
 	assert_memory_equal(seen.text, text, LENGTH);
 }
 
+/* Wherever the link is halted: the end that a begun line is given is no byte of the file. */
+static void
+a_file_that_was_replaced_inside_a_line_is_read_on_from_its_last_line(void **state)
+{
+	enum { BEGUN = sizeof "older\nbeg" - 1, NEW = BEGUN + sizeof "\nnew\n" - 1 };
+	unsigned places[3] = { 0 };
+
+	(void)state;
+	for (int round = 0; round < 3 * 8; round++) {
+		const char *path = far_append("log", "older\nbeg");
+
+		seen.length = 0;
+		told.up = 0;
+		open_link(path, PROTOCOL_READS);
+		TURN_UNTIL(seen.length == BEGUN);
+		rename(path, far_path("log.1"));
+		far_append("log", "new\nhalf");
+		for (int i = 0; i < round / 3; i++) {
+			send_cut = round % 3;
+			pass_ms(50);
+			turn();
+		}
+		link_end(ours, REASON_DONE);
+		assert_gone();
+		assert_memory_equal(seen.text, "older\nbeg\nnew\nhalf", seen.length);
+		if (place.offset == 6)
+			assert_int_equal(seen.length, BEGUN);
+		else
+			assert_int_equal(place.offset, seen.length >= NEW ? 4 : 0);
+		places[place.offset / 3]++;	/* 0, 4 or 6 */
+		unlink(path);
+		place = (struct file_place){ 0 };
+	}
+	for (int i = 0; i < 3; i++)
+		assert_true(places[i] > 0);
+}
+
 static void
 a_place_in_a_file_is_kept_while_something_else_is_open(void **state)
 {
@@ -783,6 +820,7 @@ main(void)
 		WITH_REACTOR(a_device_is_ending_until_it_has_taken_all),
 		WITH_REACTOR(a_file_is_read_on_from_where_the_link_has_ended),
 		WITH_REACTOR(a_file_is_read_on_from_the_last_line_that_came_whole),
+		WITH_REACTOR(a_file_that_was_replaced_inside_a_line_is_read_on_from_its_last_line),
 		WITH_REACTOR(a_place_in_a_file_is_kept_while_something_else_is_open),
 		WITH_REACTOR(a_device_without_descriptors_is_a_failure),
 	};
