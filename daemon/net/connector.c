@@ -162,6 +162,7 @@ plan_of(struct connector *connector)
 		.reactor = connector->reactor,
 		.name = connector->name,
 		.kind = current_address(connector)->kind,
+		.address = current_address(connector)->text,
 		.place = &connector->place,
 		.up = link_up,
 		.failed = link_failed,

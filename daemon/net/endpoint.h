@@ -23,6 +23,7 @@ struct endpoint {
 	const char *name;		/* for the log: "echo tcp://127.0.0.1:7007" */
 	enum address_kind kind;
 	bool dialled;			/* its transports are a connector's, which tells of them */
+	const char *peer_text;		/* what its peers are called; NULL: their address */
 	bool pumped;			/* what the other end of its transports has read may be on its way yet */
 	int64_t idle_timeout_ms, write_timeout_ms, linger_timeout_ms;	/* 0: off */
 	/* for sockets that are dialled; NULL: the system's */

@@ -341,6 +341,7 @@ link_open(const struct link_plan *plan, struct link **owner, struct device *devi
 	}
 	link->owner = owner;
 	link->endpoint.kind = ADDRESS_UNIX;	/* of the pump */
+	link->endpoint.peer_text = plan->address;
 	link->endpoint.pumped = true;
 	link->pump = pump_new(plan->reactor, device, &stream);
 	if (link->pump == NULL)

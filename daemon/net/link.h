@@ -31,6 +31,7 @@ struct link_plan {
 	struct reactor *reactor;
 	const char *name;		/* for the log: "up tcp://127.0.0.1:7007"; copied */
 	enum address_kind kind;
+	const char *address;		/* as written; lives as long as the settings */
 	/* how far a file was read, set when a link to one is nobody's any more */
 	struct file_place *place;
 	void (*up)(void *arg);

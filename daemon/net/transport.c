@@ -232,5 +232,7 @@ transport_peer_text(const struct transport *transport)
 {
 	static _Thread_local char text[ADDRESS_TEXT_MAX];
 
+	if (transport->endpoint->peer_text != NULL)
+		return transport->endpoint->peer_text;
 	return peer_format(ADDRESS_TCP, &transport->peer, text);
 }

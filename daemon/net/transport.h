@@ -217,8 +217,8 @@ void transport_local(const struct transport *transport, union peer_address *loca
 pid_t transport_peer_process(const struct transport *transport);
 
 /*
- * The peer's address as text, "tcp://192.0.2.1:1234" or "unix://"; valid until the thread's next
- * call.
+ * The peer's address as text, "tcp://192.0.2.1:1234" or "unix://", or what its endpoint calls it;
+ * valid until the thread's next call.
  */
 const char *transport_peer_text(const struct transport *transport);
 

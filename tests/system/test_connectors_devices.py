@@ -306,6 +306,21 @@ def test_a_line_that_the_end_of_a_followed_file_cuts_ends_there(twined, director
     assert [read_line(member), read_line(member)] == [b"def\n", b"last\n"]
 
 
+def test_a_file_is_called_by_its_path(twined, directory):
+    path = os.path.join(directory, "log")
+    with open(path, "wb") as file:
+        file.write(b"one\n" + b"x" * 200 + b"\n")
+
+    def up(**keys):
+        return hub(history=10) + connector("up", f"file://{path}", hub="hub", role="in",
+                                           prefix="{peer}|", max_line=100, **keys)
+    daemon = twined(up())
+    connected(daemon, path)
+    assert read_line(join(daemon)) == b"file://%s|one\n" % path.encode()
+    assert daemon.reload(up(enabled="no")).returncode == 0
+    daemon.wait_log(rf"info: up: file://{path}: 0 lines dropped: slow, 1 lines too long$")
+
+
 def test_a_long_file_is_read_whole(twined, directory):
     path = os.path.join(directory, "log")
     lines = b"".join(b"line %06d\n" % n for n in range(200000))

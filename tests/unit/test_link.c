@@ -199,6 +199,7 @@ setup(void **state)
 		.reactor = reactor,
 		.name = "up unix://@far",
 		.kind = ADDRESS_UNIX,
+		.address = "unix://@far",
 		.place = &place,
 		.up = note_up,
 		.failed = note_failed,
@@ -607,6 +608,24 @@ one_that_is_forsaken_goes_on_until_all_stop(void **state)
 	assert_int_equal(told.lost, 0);
 }
 
+/* It is not the pump that is spoken of. */
+static void
+a_device_is_called_by_its_address(void **state)
+{
+	(void)state;
+	plan.address = "file:///the/log";
+	open_link(far_append("log", "one\n"), PROTOCOL_READS);
+	assert_string_equal(transport_peer_text(seen.transport), "file:///the/log");
+}
+
+static void
+one_that_was_dialled_is_called_by_its_peers_address(void **state)
+{
+	(void)state;
+	connect_link();
+	assert_string_equal(transport_peer_text(seen.transport), "unix://");
+}
+
 static void
 the_loss_of_a_device_says_why(void **state)
 {
@@ -815,6 +834,8 @@ main(void)
 		WITH_REACTOR(one_that_only_waits_for_its_peer_is_not_ending),
 		WITH_REACTOR(one_that_dials_is_given_up_at_once),
 		WITH_REACTOR(one_that_is_forsaken_goes_on_until_all_stop),
+		WITH_REACTOR(a_device_is_called_by_its_address),
+		WITH_REACTOR(one_that_was_dialled_is_called_by_its_peers_address),
 		WITH_REACTOR(the_loss_of_a_device_says_why),
 		WITH_REACTOR(what_is_owed_to_a_device_is_written),
 		WITH_REACTOR(a_device_is_ending_until_it_has_taken_all),
