@@ -164,6 +164,7 @@ plan_of(struct connector *connector)
 		.kind = current_address(connector)->kind,
 		.address = current_address(connector)->text,
 		.place = &connector->place,
+		.trail = connector->trail,
 		.up = link_up,
 		.failed = link_failed,
 		.lost = link_lost,
@@ -219,8 +220,9 @@ connector_dial(void *arg)
 	const struct address *address = current_address(connector);
 	const char *why = NULL;
 
-	if (reactor_now_ms() < connector->ending_until_ms
-	    && link_is_ending(connector->reactor, connector_name(connector))) {
+	if (link_is_ending(connector->reactor, connector_name(connector))
+	    && (reactor_now_ms() < connector->ending_until_ms
+		|| link_cut_devices(connector->reactor, connector_name(connector)))) {
 		reactor_set_deadline(connector->reactor, &connector->again,
 				     reactor_now_ms() + LOOK_MS);
 		return;

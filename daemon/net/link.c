@@ -13,6 +13,7 @@
 #include "net/pump.h"
 #include "net/reactor.h"
 #include "net/tally.h"
+#include "net/trail.h"
 #include "net/transport.h"
 
 struct link {
@@ -31,6 +32,7 @@ struct link {
 	enum reason reason;		/* of its ending */
 	bool ending;
 	bool deaf;			/* what comes is read again */
+	bool skips;			/* what comes is the rest of a line whose begin is lost */
 	char name[];
 };
 
@@ -80,6 +82,7 @@ link_halt(struct link *link)
 
 	if (place.inode == 0) {
 		link_take_rest(link);
+		trail_set_begun(link->plan.trail, link->begun > 0);
 		return;
 	}
 	if (link->transport != NULL)
@@ -176,12 +179,20 @@ link_data_received(struct transport *transport, const uint8_t *bytes, size_t len
 	struct link *link = link_of(transport);
 	const uint8_t *end = memrchr(bytes, '\n', length);
 
-	if (link->deaf)
+	if (link->deaf || (link->skips && end == NULL))
 		return;
+	if (link->skips) {
+		const uint8_t *begin = (const uint8_t *)memchr(bytes, '\n', length) + 1;
+
+		link->skips = false;
+		length -= (size_t)(begin - bytes);
+		bytes = begin;
+	}
 	if (end != NULL)
 		link->line_ms = reactor_now_ms();
 	link->begun = end != NULL ? (size_t)(bytes + length - end - 1) : link->begun + length;
-	link->inner->data_received(transport, bytes, length);
+	if (length > 0)
+		link->inner->data_received(transport, bytes, length);
 }
 
 /* Whoever ends the side that we dialled for has gone. */
@@ -192,6 +203,7 @@ link_read_ended(struct transport *transport)
 
 	if (link->inner->read_ended != NULL)
 		link->inner->read_ended(transport);
+	link->begun = 0;		/* that was a line */
 	link_lose(link, REASON_PEER_CLOSED);
 }
 
@@ -343,6 +355,7 @@ link_open(const struct link_plan *plan, struct link **owner, struct device *devi
 	link->endpoint.kind = ADDRESS_UNIX;	/* of the pump */
 	link->endpoint.peer_text = plan->address;
 	link->endpoint.pumped = true;
+	link->skips = trail_take_begun(plan->trail);
 	link->pump = pump_new(plan->reactor, device, &stream);
 	if (link->pump == NULL)
 		link_fail(link, errno);
@@ -381,17 +394,40 @@ link_owes(const struct link *link)
 	       && (link->pump != NULL || !transport_is_losing(link->transport));
 }
 
-bool
-link_is_ending(struct reactor *reactor, const char *connector_name)
+/* The next link of a connector that was given up and still owes something; NULL: none. */
+static struct link *
+next_ending(const struct endpoint *at, const char *connector_name)
 {
-	for (const struct endpoint *at = *reactor_endpoints(reactor); at != NULL; at = at->next) {
-		const struct link *link = (const struct link *)at;
+	for (; at != NULL; at = at->next) {
+		struct link *link = (struct link *)at;
 
 		if (at->dialled && strcmp(factory_name(at->factory), connector_name) == 0
 		    && link->ending && link_owes(link))
-			return true;
+			return link;
 	}
-	return false;
+	return NULL;
+}
+
+bool
+link_is_ending(struct reactor *reactor, const char *connector_name)
+{
+	return next_ending(*reactor_endpoints(reactor), connector_name) != NULL;
+}
+
+bool
+link_cut_devices(struct reactor *reactor, const char *connector_name)
+{
+	struct link *link = next_ending(*reactor_endpoints(reactor), connector_name);
+	bool found = false;
+
+	for (; link != NULL; link = next_ending(link->endpoint.next, connector_name)) {
+		if (link->pump == NULL)
+			continue;
+		found = true;
+		if (link->inner->ending != NULL)
+			link->inner->ending(link->transport, link->reason);
+	}
+	return found;
 }
 
 void

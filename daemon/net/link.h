@@ -14,6 +14,7 @@ struct file_place;
 struct factory;
 struct reactor;
 struct tally;
+struct trail;
 
 /*
  *   dial ─▶ DIALLING ─ up ─▶ UP ── lost ──▶ ENDING, on its own ─▶ gone
@@ -34,6 +35,7 @@ struct link_plan {
 	const char *address;		/* as written; lives as long as the settings */
 	/* how far a file was read, set when a link to one is nobody's any more */
 	struct file_place *place;
+	struct trail *trail;		/* of devices; lives as long as the connector */
 	void (*up)(void *arg);
 	/* It cannot be had, for this reason; the link is gone. */
 	void (*failed)(void *arg, const char *why);
@@ -61,7 +63,13 @@ void link_end(struct link *link, enum reason reason);
  */
 bool link_is_ending(struct reactor *reactor, const char *connector_name);
 
-/* Likewise, but a connection goes on: the daemon stops, which ends all of them. */
+/*
+ * Has those that have a device end behind the line that they are within: whether there are any. Two
+ * that write to one device at once would tear each other's lines.
+ */
+bool link_cut_devices(struct reactor *reactor, const char *connector_name);
+
+/* As link_end, but a connection goes on: the daemon stops, which ends all of them. */
 void link_forsake(struct link *link);
 
 #endif

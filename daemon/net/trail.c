@@ -1,4 +1,4 @@
-/* trail.c - whether what a connector has written to a path stops inside a line. */
+/* trail.c - whether what a connector has written to a path, or read of it, stops inside a line. */
 #include "net/trail.h"
 
 #include <stdatomic.h>
@@ -6,7 +6,7 @@
 
 struct trail {
 	atomic_uint refs;
-	atomic_bool inside;
+	atomic_bool inside, begun;
 };
 
 struct trail *
@@ -43,4 +43,16 @@ void
 trail_set_inside(struct trail *trail, bool inside)
 {
 	atomic_store_explicit(&trail->inside, inside, memory_order_relaxed);
+}
+
+bool
+trail_take_begun(struct trail *trail)
+{
+	return atomic_exchange_explicit(&trail->begun, false, memory_order_relaxed);
+}
+
+void
+trail_set_begun(struct trail *trail, bool begun)
+{
+	atomic_store_explicit(&trail->begun, begun, memory_order_relaxed);
 }

@@ -1,4 +1,4 @@
-/* trail.h - whether what a connector has written to a path stops inside a line. */
+/* trail.h - whether what a connector has written to a path, or read of it, stops inside a line. */
 #ifndef TWINED_NET_TRAIL_H
 #define TWINED_NET_TRAIL_H
 
@@ -18,5 +18,9 @@ void trail_unref(struct trail *trail);
 
 bool trail_is_inside(const struct trail *trail);
 void trail_set_inside(struct trail *trail, bool inside);
+
+/* Whether the begin of a line was read that nobody is to get: said once. */
+bool trail_take_begun(struct trail *trail);
+void trail_set_begun(struct trail *trail, bool begun);
 
 #endif

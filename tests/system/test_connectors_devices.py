@@ -136,6 +136,55 @@ def test_a_fifo_is_read_whoever_writes_it(twined, directory):
     assert len(daemon.lines(": connected")) == 1
 
 
+def test_a_line_that_a_reload_cuts_in_a_fifo_is_left_out(twined, directory):
+    path = os.path.join(directory, "fifo")
+    os.mkfifo(path)
+    config = hub() + connector("up", f"file://{path}", hub="hub", role="in")
+    daemon = twined(config)
+    connected(daemon, path)
+    member = join(daemon)
+    fifo = os.open(path, os.O_RDWR)
+    os.write(fifo, b"whole\nbegi")
+    assert read_line(member) == b"whole\n"
+    since = len(daemon.log)
+    assert daemon.reload(config + "prefix = new:\n").returncode == 0
+    connected(daemon, path, since)
+    os.write(fifo, b"n")
+    time.sleep(0.2)
+    os.write(fifo, b"\nnext\n")
+    assert read_line(member) == b"new:next\n"
+    os.close(fifo)
+
+
+def test_a_fifo_is_written_by_one_connection_at_a_time(twined, directory):
+    path = os.path.join(directory, "fifo")
+    os.mkfifo(path)
+    config = hub() + connector("up", f"file://{path}", hub="hub", role="out")
+    fifo = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    daemon = twined(config)
+    connected(daemon, path)
+    member = join(daemon)
+    for n in range(20000):
+        member.sendall(b"%099d\n" % n)
+    since = len(daemon.log)
+    assert daemon.reload(config + "connect_timeout = 9s\n").returncode == 0
+    time.sleep(2.5)				# then it would be dialled beside the old one
+    assert not daemon.lines(": connected$")[1:]
+    got, last = b"", 0
+    while not got.endswith(b"the last\n"):
+        with contextlib.suppress(BlockingIOError):
+            got += os.read(fifo, 65536)
+        if len(daemon.lines(": connected$")) == 2 and not last:
+            last = member.sendall(b"the last\n") or 1
+        time.sleep(0.001)
+    os.close(fifo)
+    lines = got.splitlines(True)
+    assert all(len(line) == 100 for line in lines[:-1])
+    numbers = [int(line) for line in lines[:-1]]
+    assert numbers == list(range(len(numbers)))
+    connected(daemon, path, since)
+
+
 @pytest.mark.parametrize("end", ["reload", "stop"])
 def test_what_has_been_read_of_a_fifo_is_not_lost(twined, directory, end):
     path = os.path.join(directory, "fifo")

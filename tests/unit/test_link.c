@@ -28,6 +28,7 @@
 #include "net/protocol.h"
 #include "net/reactor.h"
 #include "net/tally.h"
+#include "net/trail.h"
 #include "net/transport.h"
 #include "turns.h"
 
@@ -55,6 +56,7 @@ static struct {
 static struct connector_settings settings;
 static struct factory *factory;
 static struct tally *tally;
+static struct trail *trail;
 static struct link *ours;			/* NULL: there is none, or it is nobody's */
 static struct file_place place;
 static struct link_plan plan;
@@ -192,6 +194,7 @@ setup(void **state)
 	reactor = reactor_new(0, REACTOR_AUTO);
 	factory = factory_new(&talking, "up", &settings, NULL, NULL, release_nothing);
 	tally = tally_new(1);
+	trail = trail_new();
 	plan = (struct link_plan){
 		.settings = &settings,
 		.factory = factory,
@@ -201,6 +204,7 @@ setup(void **state)
 		.kind = ADDRESS_UNIX,
 		.address = "unix://@far",
 		.place = &place,
+		.trail = trail,
 		.up = note_up,
 		.failed = note_failed,
 		.lost = note_lost,
@@ -225,6 +229,7 @@ teardown(void **state)
 	reactor_free(reactor);
 	factory_unref(factory);
 	tally_unref(tally);
+	trail_unref(trail);
 	return far_ends_teardown(state);
 }
 
