@@ -167,7 +167,7 @@ hub_join(struct hub *hub, struct hub_member *member, struct transport *transport
 	};
 	if (!policy->receives)
 		return;
-	pace_inherit(member);
+	credit_inherit(member);
 	receiver_link(member);
 	member_send(member);
 }
@@ -180,7 +180,7 @@ hub_leave(struct hub_member *member)
 		return;
 	member_count_dropped(member);
 	member_clear(member);
-	pace_forget(member);
+	credit_forget(member);
 	member->place = HUB_OUT;
 	member->hub = NULL;
 	hub->members--;
@@ -244,7 +244,7 @@ hub_member_drained(struct hub_member *member)
 	struct hub *hub = member->hub;
 	if (hub == NULL || (member->place != HUB_STUCK && member->place != HUB_FALLEN))
 		return;
-	pace_member_moves(member);
+	credit_member_moves(member);
 	member_send(member);
 	if (member->place == HUB_READY && (hub->leaving > 0 || member->ending))
 		hub_queue_flush(hub);

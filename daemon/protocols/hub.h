@@ -56,7 +56,7 @@ struct hub_member {
 	uint64_t at;			/* the place of the next byte, counted from the hub's first */
 	uint64_t own;			/* how many lines from there on are its own */
 	uint64_t gone;			/* fallen: what its policy had lost by then */
-	uint64_t spent_until;		/* hub_pace.c: its credit */
+	uint64_t spent_until;		/* hub_credit.c: its credit */
 	uint64_t acknowledged;		/* likewise: by its system at the last tick; at first UINT64_MAX */
 	uint64_t still_ms;		/* likewise: for how long that has not grown, of waiting */
 	uint64_t dropped;		/* readable: lines it did not get because it was slow */

@@ -236,7 +236,7 @@ member_send(struct hub_member *member)
 	} while (member->line < member_end_line(member));
 	member_link(member, &hub->ready, HUB_READY);
 	if (member->slow)
-		pace_forgive(member);
+		credit_forgive(member);
 }
 
 /* Keeps what a member has still to get of a line: 0, or -1 without memory. */

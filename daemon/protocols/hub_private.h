@@ -40,16 +40,18 @@ struct hub {
 
 	/* hub_pace.c */
 	struct hub_waiter *waiters, **waiters_end;
-	uint64_t left_spent_until;	/* the credit of those who have left, where it is least */
 	uint64_t free_to;		/* no line before it is anybody's place who is waited for */
 	size_t wanted;			/* the longest line that one of them may publish */
 	struct deadline tick;		/* set while there are any */
 	uint64_t ticked_ms;		/* while somebody waits: up to when that is accounted for */
 	uint64_t waited_ms;		/* by somebody, without a break */
-	uint64_t still_ms, level_ms;	/* for how long of that nobody has moved, or has got hungry */
+	uint64_t uncharged_ms;		/* of waiting that has ended */
+
+	/* hub_credit.c */
+	uint64_t left_spent_until;	/* the credit of those who have left, where it is least */
+	uint64_t still_ms, level_ms;	/* of waiting, in which nobody has moved, or has got hungry */
 	uint64_t pause_ms;		/* for how long nobody had moved when somebody did, at most and lately */
 	unsigned hungry;		/* how many were, at the last tick */
-	uint64_t uncharged_ms;		/* of waiting that has ended */
 };
 
 /* hub_member.c */
@@ -97,6 +99,29 @@ bool policy_passes(const struct hub *hub, const struct hub_policy *policy, uint6
 /* Of the lines that were given up so far, how many passed. */
 uint64_t policy_gone(const struct hub *hub, const struct hub_policy *policy);
 
+/* hub_credit.c */
+
+/* Whether a member is waited for: if it is stuck, it is not to lose its place. */
+bool credit_holds(const struct hub_member *member);
+
+/* A member begins with the credit that is left to those who have left. */
+void credit_inherit(struct hub_member *member);
+
+/* It leaves. */
+void credit_forget(struct hub_member *member);
+
+/* A slow member has caught up: it is waited for again once it has credit. */
+void credit_forgive(struct hub_member *member);
+
+/* The socket of a member that was stuck takes more. */
+void credit_member_moves(const struct hub_member *member);
+
+/* Somebody waits, and nobody has for so long. */
+void credit_begin(struct hub *hub, uint64_t break_ms);
+
+/* Somebody has waited for so long since the last tick: looks who is charged for it. */
+void credit_tick(struct hub *hub, uint64_t elapsed_ms);
+
 /* hub_pace.c */
 
 void pace_init(struct hub *hub);
@@ -104,23 +129,12 @@ void pace_init(struct hub *hub);
 /* A place has been left: goes on, if there is room now. */
 void pace_moved(struct hub *hub);
 
-/* The socket of a member that was stuck takes more. */
-void pace_member_moves(const struct hub_member *member);
-
 /* A member is stuck at its line. */
 void pace_stick(const struct hub_member *member);
 
-/* A slow member has caught up: it is waited for again once it has credit. */
-void pace_forgive(struct hub_member *member);
-
-/* Whether a member that is stuck is not to lose its place. */
-bool pace_holds(const struct hub_member *member);
-
-/* It leaves. */
-void pace_forget(struct hub_member *member);
-
-/* A member begins with the credit that is left to those who have left. */
-void pace_inherit(struct hub_member *member);
+/* Room to be made before those who wait go on. */
+size_t pace_room_bytes(const struct hub *hub);
+size_t pace_room_lines(const struct hub *hub);
 
 /* Nobody waits any more when there is no member. */
 void pace_end(struct hub *hub);
