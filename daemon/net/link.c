@@ -1,5 +1,5 @@
-/* link.c - what there is to a connection besides its protocol: preamble, silence, the end. */
-#include "net/link.h"
+/* link.c - how a connection of a connector begins and ends. */
+#include "net/link_private.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -7,40 +7,12 @@
 
 #include "net/connector.h"
 #include "net/dialling.h"
-#include "net/endpoint.h"
 #include "net/factory.h"
-#include "net/protocol.h"
 #include "net/pump.h"
 #include "net/reactor.h"
 #include "net/tally.h"
 #include "net/trail.h"
 #include "net/transport.h"
-
-struct link {
-	struct endpoint endpoint;	/* first */
-	struct protocol protocol;	/* the factory's, with what follows around its callbacks */
-	const struct protocol *inner;
-	struct link_plan plan;
-	struct link **owner;		/* NULL: nobody's */
-	struct sockaddr_any *addresses;
-	struct dialling *dialling;
-	struct transport *transport;
-	struct pump *pump;		/* NULL: it is a stream socket itself */
-	struct deadline silence;
-	uint64_t line_ms;		/* when the last line came, or its time began */
-	size_t begun;			/* bytes that have come since then */
-	enum reason reason;		/* of its ending */
-	bool ending;
-	bool deaf;			/* what comes is read again */
-	bool skips;			/* what comes is the rest of a line whose begin is lost */
-	char name[];
-};
-
-static struct link *
-link_of(struct transport *transport)
-{
-	return (struct link *)transport_endpoint(transport);
-}
 
 static void
 link_free(struct link *link)
@@ -101,8 +73,7 @@ link_disown(struct link *link)
 	reactor_unset_deadline(link->endpoint.reactor, &link->silence);
 }
 
-/* The same, and it reads no more: whether it was somebody's. */
-static bool
+bool
 link_leave_owner(struct link *link)
 {
 	if (link->owner == NULL)
@@ -113,7 +84,7 @@ link_leave_owner(struct link *link)
 	return true;
 }
 
-static const char *
+const char *
 link_failure(const struct link *link)
 {
 	return link->pump != NULL ? pump_failure(link->pump) : NULL;
@@ -129,106 +100,13 @@ link_begin_end(struct link *link, enum reason reason)
 	transport_stop(link->transport);
 }
 
-/* Ends it by itself. */
-static void
+void
 link_lose(struct link *link, enum reason reason)
 {
 	bool owned = link_leave_owner(link);
 
 	link_begin_end(link, reason);
 	if (owned)
-		link->plan.lost(link->plan.arg, reason, link_failure(link));
-}
-
-static void
-silence_due(void *arg)
-{
-	struct link *link = arg;
-	uint64_t due_ms;
-
-	/* Then it is we who do not listen. */
-	if (transport_is_paused(link->transport))
-		link->line_ms = reactor_now_ms();
-	due_ms = link->line_ms + (uint64_t)link->plan.settings->silence_timeout_ms;
-	if (due_ms <= reactor_now_ms())
-		link_lose(link, REASON_SILENCE_TIMEOUT);
-	else
-		reactor_set_deadline(link->endpoint.reactor, &link->silence, due_ms);
-}
-
-static void
-link_connection_made(struct transport *transport)
-{
-	struct link *link = link_of(transport);
-	const struct connector_settings *settings = link->plan.settings;
-
-	link->transport = transport;
-	link->line_ms = reactor_now_ms();
-	if (settings->silence_timeout_ms != 0)
-		reactor_set_deadline(link->endpoint.reactor, &link->silence,
-				     link->line_ms + (uint64_t)settings->silence_timeout_ms);
-	if (settings->preamble.length > 0)
-		transport_write(transport, settings->preamble.bytes, settings->preamble.length);
-	if (link->inner->connection_made != NULL)
-		link->inner->connection_made(transport);
-}
-
-static void
-link_data_received(struct transport *transport, const uint8_t *bytes, size_t length)
-{
-	struct link *link = link_of(transport);
-	const uint8_t *end = memrchr(bytes, '\n', length);
-
-	if (link->deaf || (link->skips && end == NULL))
-		return;
-	if (link->skips) {
-		const uint8_t *begin = (const uint8_t *)memchr(bytes, '\n', length) + 1;
-
-		link->skips = false;
-		length -= (size_t)(begin - bytes);
-		bytes = begin;
-	}
-	if (end != NULL)
-		link->line_ms = reactor_now_ms();
-	link->begun = end != NULL ? (size_t)(bytes + length - end - 1) : link->begun + length;
-	if (length > 0)
-		link->inner->data_received(transport, bytes, length);
-}
-
-/* Whoever ends the side that we dialled for has gone. */
-static void
-link_read_ended(struct transport *transport)
-{
-	struct link *link = link_of(transport);
-
-	if (link->inner->read_ended != NULL)
-		link->inner->read_ended(transport);
-	link->begun = 0;		/* that was a line */
-	link_lose(link, REASON_PEER_CLOSED);
-}
-
-static void
-link_stopping(struct transport *transport)
-{
-	struct link *link = link_of(transport);
-
-	if (link->ending && link->inner->ending != NULL)
-		link->inner->ending(transport, link->reason);
-	else if (!link->ending && link->inner->stopping != NULL)
-		link->inner->stopping(transport);
-	else
-		transport_lose(transport, link->ending ? link->reason : REASON_SHUTDOWN);
-}
-
-static void
-link_connection_lost(struct transport *transport, enum reason reason)
-{
-	struct link *link = link_of(transport);
-
-	if (link->inner->connection_lost != NULL)
-		link->inner->connection_lost(transport, reason);
-	link->transport = NULL;
-	if (link_leave_owner(link))
 		link->plan.lost(link->plan.arg, reason, link_failure(link));
 }
 
@@ -281,15 +159,7 @@ link_new(const struct link_plan *plan)
 	factory_ref(plan->factory);
 	tally_ref(plan->tally);
 	link->inner = factory_protocol(plan->factory);
-	link->protocol = *link->inner;
-	link->protocol.connection_made = link_connection_made;
-	if (link->inner->data_received != NULL)
-		link->protocol.data_received = link_data_received;
-	link->protocol.read_ended = link_read_ended;
-	link->protocol.stopping = link_stopping;
-	link->protocol.connection_lost = link_connection_lost;
-	link->silence.fn = silence_due;
-	link->silence.arg = link;
+	link_wrap_protocol(link);
 	link->endpoint = (struct endpoint){
 		.reactor = plan->reactor,
 		.factory = plan->factory,
