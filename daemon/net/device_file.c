@@ -108,19 +108,21 @@ file_read(struct device *device, uint8_t *bytes, size_t size)
 	return device->inside ? line_end(device, bytes) : file_take(device, bytes, size);
 }
 
-/* One that was moved away to be kept is left in peace. */
+/* One that was moved away to be kept is left in peace, once the line under way is in it. */
 static ssize_t
 file_write(struct device *device, const uint8_t *bytes, size_t length, bool last)
 {
 	ssize_t written;
 
 	(void)last;
-	if (is_replaced(device, true)) {
+	if (!device->inside && is_replaced(device, true)) {
 		if (file_replace(device, O_WRONLY | O_APPEND | O_CREAT) < 0)
 			return -1;
 		device->cut = device_file_is_cut(device);
 	}
 	written = device_end_cut(device) < 0 ? -1 : write(device->fd, bytes, length);
+	if (written > 0)
+		device->inside = bytes[written - 1] != '\n';
 	if (written < 0 && errno == EINTR)
 		errno = EAGAIN;
 	return written;

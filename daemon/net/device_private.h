@@ -17,7 +17,7 @@ struct device {
 	bool polled, terminal;
 	bool deaf;			/* what is written is dropped */
 	bool told;			/* of a datagram that was too long */
-	bool inside;			/* what was read last of a file stops inside a line */
+	bool inside;			/* what was read or written last of a file stops inside a line */
 	bool cut;			/* what is written comes behind a line that has no end */
 	char *path;			/* NULL: none */
 	const char *name;		/* of datagrams, for the log */

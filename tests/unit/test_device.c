@@ -319,6 +319,21 @@ one_that_was_moved_away_is_made_anew(void **state)
 }
 
 static void
+a_line_is_not_divided_between_one_that_was_moved_away_and_the_next(void **state)
+{
+	struct device *device = opened(far_path("log"), PROTOCOL_WRITES);
+
+	(void)state;
+	write_text(device, "one\ntw");
+	rename(far_path("log"), far_path("log.1"));
+	write_text(device, "o\n");
+	write_text(device, "three\n");
+	assert_file("log.1", "one\ntwo\n");
+	assert_file("log", "three\n");
+	device_close(device);
+}
+
+static void
 one_that_cannot_be_made_anew_is_a_loss(void **state)
 {
 	struct device *device = opened(far_path("log"), PROTOCOL_WRITES);
@@ -961,6 +976,7 @@ main(void)
 		WITH_FAR_ENDS(a_file_is_appended_to),
 		WITH_FAR_ENDS(a_file_is_made_where_there_is_none),
 		WITH_FAR_ENDS(one_that_was_moved_away_is_made_anew),
+		WITH_FAR_ENDS(a_line_is_not_divided_between_one_that_was_moved_away_and_the_next),
 		WITH_FAR_ENDS(one_that_cannot_be_made_anew_is_a_loss),
 		WITH_FAR_ENDS(a_line_that_a_file_ends_inside_of_is_ended_first),
 		WITH_FAR_ENDS(one_that_is_made_anew_begins_with_a_line),
