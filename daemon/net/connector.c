@@ -222,7 +222,8 @@ connector_dial(void *arg)
 
 	if (link_is_ending(connector->reactor, connector_name(connector))
 	    && (reactor_now_ms() < connector->ending_until_ms
-		|| link_cut_devices(connector->reactor, connector_name(connector)))) {
+		|| link_cut_device(connector->reactor, connector_name(connector),
+				   address->text))) {
 		reactor_set_deadline(connector->reactor, &connector->again,
 				     reactor_now_ms() + LOOK_MS);
 		return;

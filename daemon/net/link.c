@@ -285,13 +285,13 @@ link_is_ending(struct reactor *reactor, const char *connector_name)
 }
 
 bool
-link_cut_devices(struct reactor *reactor, const char *connector_name)
+link_cut_device(struct reactor *reactor, const char *connector_name, const char *address)
 {
 	struct link *link = next_ending(*reactor_endpoints(reactor), connector_name);
 	bool found = false;
 
 	for (; link != NULL; link = next_ending(link->endpoint.next, connector_name)) {
-		if (link->pump == NULL)
+		if (link->pump == NULL || strcmp(link->plan.address, address) != 0)
 			continue;
 		found = true;
 		if (link->inner->ending != NULL)

@@ -64,10 +64,10 @@ void link_end(struct link *link, enum reason reason);
 bool link_is_ending(struct reactor *reactor, const char *connector_name);
 
 /*
- * Has those that have a device end behind the line that they are within: whether there are any. Two
- * that write to one device at once would tear each other's lines.
+ * Has those that have the device of that address end behind the line that they are within: whether
+ * there are any. Two that write to one device at once would tear each other's lines.
  */
-bool link_cut_devices(struct reactor *reactor, const char *connector_name);
+bool link_cut_device(struct reactor *reactor, const char *connector_name, const char *address);
 
 /* As link_end, but a connection goes on: the daemon stops, which ends all of them. */
 void link_forsake(struct link *link);
