@@ -681,11 +681,43 @@ a_device_is_ending_until_it_has_taken_all(void **state)
 		turn();
 	assert_int_equal(seen.ending, 1);
 	assert_true(link_is_ending(reactor, "up"));
+	assert_false(link_cut_device(reactor, "up", "file:///another"));
+	assert_false(link_cut_device(reactor, "down", plan.address));
+	assert_int_equal(seen.ending, 1);
+	assert_true(link_cut_device(reactor, "up", plan.address));
+	assert_int_equal(seen.ending, 2);
 	far_take(far);
 	assert_comes(far, "hello\n");
 	assert_gone();
 	assert_false(link_is_ending(reactor, "up"));
 	close(far);
+}
+
+/* Its begin is lost, unless the device has gone: then it was a line. */
+static void
+the_rest_of_a_line_that_was_begun_is_left_out(void **state)
+{
+	(void)state;
+	for (int cut = 0; cut < 2; cut++) {
+		const char *path = far_fifo(cut ? "cut" : "whole"), *begun = cut ? "one\ntw" : "one\n";
+		int far = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+
+		seen.length = told.up = 0;
+		open_link(path, PROTOCOL_READS);
+		assert_int_equal(write(far, begun, strlen(begun)), strlen(begun));
+		TURN_UNTIL(seen.length == strlen(begun));
+		link_end(ours, REASON_DONE);
+		assert_gone();
+		seen.length = told.up = 0;
+		open_link(path, PROTOCOL_READS);
+		assert_int_equal(write(far, "o\nthree\n", 8), 8);
+		TURN_UNTIL(seen.length > 0);
+		assert_int_equal(seen.length, cut ? 6 : 8);
+		assert_memory_equal(seen.text, cut ? "three\n" : "o\nthree\n", seen.length);
+		link_end(ours, REASON_DONE);
+		assert_gone();
+		close(far);
+	}
 }
 
 static void
@@ -844,6 +876,7 @@ main(void)
 		WITH_REACTOR(the_loss_of_a_device_says_why),
 		WITH_REACTOR(what_is_owed_to_a_device_is_written),
 		WITH_REACTOR(a_device_is_ending_until_it_has_taken_all),
+		WITH_REACTOR(the_rest_of_a_line_that_was_begun_is_left_out),
 		WITH_REACTOR(a_file_is_read_on_from_where_the_link_has_ended),
 		WITH_REACTOR(a_file_is_read_on_from_the_last_line_that_came_whole),
 		WITH_REACTOR(a_file_that_was_replaced_inside_a_line_is_read_on_from_its_last_line),
