@@ -241,10 +241,12 @@ device_open(const char *path, unsigned ways, int64_t baud, const struct file_pla
 void
 device_leave_trail(struct device *device, struct trail *trail)
 {
-	if (device->kind == &device_file || !(device->ways & PROTOCOL_WRITES))
+	if (!(device->ways & PROTOCOL_WRITES))
 		return;
 	device->trail = trail_ref(trail);
-	device->cut = trail_is_inside(trail);
+	trail_enter(trail);
+	if (device->kind != &device_file)
+		device->cut = trail_is_inside(trail);
 }
 
 /* Else close(2) would wait for a terminal that is stopped. */
@@ -265,6 +267,8 @@ device_close(struct device *device)
 		device_flush(device);
 	if (device->fd >= 0)
 		close(device->fd);
+	if (device->trail != NULL)
+		trail_leave(device->trail);
 	trail_unref(device->trail);
 	free(device->path);
 	free(device);

@@ -32,8 +32,8 @@ struct device *device_open(const char *path, unsigned ways, int64_t baud,
 			   const struct file_place *place, const char **why);
 
 /*
- * Ends a line that the trail stops inside of before it writes, and leaves a trail itself. Of a
- * regular file, which says it itself, or one that is only read, this is nothing.
+ * Of one that is written: ends a line that the trail stops inside of before it writes, and leaves a
+ * trail itself. A regular file says it itself, and only counts as written.
  */
 void device_leave_trail(struct device *device, struct trail *trail);
 

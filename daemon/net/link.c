@@ -52,14 +52,23 @@ link_halt(struct link *link)
 	struct file_place place = pump_halt(link->pump);
 	uint64_t again = link->begun;
 
-	if (place.inode == 0) {
-		link_take_rest(link);
-		trail_set_begun(link->plan.trail, link->begun > 0);
-		return;
-	}
 	if (link->transport != NULL)
 		again += transport_unread(link->transport);
-	link->deaf = true;
+	/* What has come of a file before the one that took its place cannot be read again, either. */
+	if (place.inode == 0 || again > place.offset) {
+		link_take_rest(link);
+		again = link->begun;
+	} else {
+		link->deaf = true;
+	}
+	if (place.inode == 0) {
+		bool is_begun = link->begun > 0 || link->skips;
+
+		if (link->plan.trail != NULL)
+			trail_set_begun(link->plan.trail,
+					is_begun && pump_failure(link->pump) == NULL);
+		return;
+	}
 	place.offset -= again < place.offset ? again : place.offset;
 	*link->plan.place = place;
 }
@@ -116,6 +125,8 @@ link_fail(struct link *link, int error)
 	struct link_plan plan = link->plan;
 	bool owned = link_leave_owner(link);
 
+	if (link->skips)
+		trail_set_begun(plan.trail, true);
 	link_free(link);
 	if (owned)
 		plan.failed(plan.arg, error == EAFNOSUPPORT ? "no address is of the family of bind"
@@ -225,7 +236,7 @@ link_open(const struct link_plan *plan, struct link **owner, struct device *devi
 	link->endpoint.kind = ADDRESS_UNIX;	/* of the pump */
 	link->endpoint.peer_text = plan->address;
 	link->endpoint.pumped = true;
-	link->skips = trail_take_begun(plan->trail);
+	link->skips = plan->trail != NULL && trail_take_begun(plan->trail);
 	link->pump = pump_new(plan->reactor, device, &stream);
 	if (link->pump == NULL)
 		link_fail(link, errno);
@@ -284,20 +295,15 @@ link_is_ending(struct reactor *reactor, const char *connector_name)
 	return next_ending(*reactor_endpoints(reactor), connector_name) != NULL;
 }
 
-bool
+void
 link_cut_device(struct reactor *reactor, const char *connector_name, const char *address)
 {
 	struct link *link = next_ending(*reactor_endpoints(reactor), connector_name);
-	bool found = false;
 
-	for (; link != NULL; link = next_ending(link->endpoint.next, connector_name)) {
-		if (link->pump == NULL || strcmp(link->plan.address, address) != 0)
-			continue;
-		found = true;
-		if (link->inner->ending != NULL)
-			link->inner->ending(link->transport, link->reason);
-	}
-	return found;
+	for (; link != NULL; link = next_ending(link->endpoint.next, connector_name))
+		if (link->pump != NULL && link->inner->cut != NULL
+		    && strcmp(link->plan.address, address) == 0)
+			link->inner->cut(link->transport);
 }
 
 void

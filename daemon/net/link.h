@@ -35,7 +35,7 @@ struct link_plan {
 	const char *address;		/* as written; lives as long as the settings */
 	/* how far a file was read, set when a link to one is nobody's any more */
 	struct file_place *place;
-	struct trail *trail;		/* of devices; lives as long as the connector */
+	struct trail *trail;		/* of a path; lives as long as the connector; else NULL */
 	void (*up)(void *arg);
 	/* It cannot be had, for this reason; the link is gone. */
 	void (*failed)(void *arg, const char *why);
@@ -63,11 +63,8 @@ void link_end(struct link *link, enum reason reason);
  */
 bool link_is_ending(struct reactor *reactor, const char *connector_name);
 
-/*
- * Has those that have the device of that address end behind the line that they are within: whether
- * there are any. Two that write to one device at once would tear each other's lines.
- */
-bool link_cut_device(struct reactor *reactor, const char *connector_name, const char *address);
+/* Has those of them with the device of that address end behind the line that they are within. */
+void link_cut_device(struct reactor *reactor, const char *connector_name, const char *address);
 
 /* As link_end, but a connection goes on: the daemon stops, which ends all of them. */
 void link_forsake(struct link *link);

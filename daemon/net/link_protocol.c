@@ -76,6 +76,7 @@ link_read_ended(struct transport *transport)
 	if (link->inner->read_ended != NULL)
 		link->inner->read_ended(transport);
 	link->begun = 0;		/* that was a line */
+	link->skips = false;
 	link_lose(link, REASON_PEER_CLOSED);
 }
 

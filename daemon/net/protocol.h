@@ -142,10 +142,11 @@ struct protocol {
 	void (*stopping)(struct transport *transport);
 	/*
 	 * Its connector gives the connection up, all that had come is handled: it is to be ended in
-	 * order, as when the daemon stops, but alone, and for this reason; when it is called again,
-	 * what has not been begun is owed no more. NULL: transport_lose.
+	 * order, as when the daemon stops, but alone, and for this reason. NULL: transport_lose.
 	 */
 	void (*ending)(struct transport *transport, enum reason reason);
+	/* After that: what has not been begun is owed no more. NULL: it is. */
+	void (*cut)(struct transport *transport);
 	/* Once, the last call, out of every other callback. */
 	void (*connection_lost)(struct transport *transport, enum reason reason);
 

@@ -1,4 +1,4 @@
-/* trail.c - whether what a connector has written to a path, or read of it, stops inside a line. */
+/* trail.c - what the connections of a connector leave at a path to each other. */
 #include "net/trail.h"
 
 #include <stdatomic.h>
@@ -6,6 +6,7 @@
 
 struct trail {
 	atomic_uint refs;
+	atomic_uint writers;
 	atomic_bool inside, begun;
 };
 
@@ -31,6 +32,24 @@ trail_unref(struct trail *trail)
 {
 	if (trail != NULL && atomic_fetch_sub_explicit(&trail->refs, 1, memory_order_acq_rel) == 1)
 		free(trail);
+}
+
+void
+trail_enter(struct trail *trail)
+{
+	atomic_fetch_add_explicit(&trail->writers, 1, memory_order_relaxed);
+}
+
+void
+trail_leave(struct trail *trail)
+{
+	atomic_fetch_sub_explicit(&trail->writers, 1, memory_order_release);
+}
+
+bool
+trail_is_written(const struct trail *trail)
+{
+	return atomic_load_explicit(&trail->writers, memory_order_acquire) > 0;
 }
 
 bool

@@ -345,6 +345,9 @@ transport_read_now(struct transport *transport)
 	if (transport->closed || transport->read_side != READ_OPEN)
 		return false;
 	length = transport_receive(transport, scratch, READ_SIZE, 0);
+	/* It is told once; transport_read makes a reset of the end that comes next. */
+	if (length < 0 && errno == ECONNRESET)
+		transport->reset_seen = true;
 	if (length > 0)
 		transport->protocol->data_received(transport, scratch, (size_t)length);
 	return length > 0;

@@ -213,29 +213,35 @@ hub_member_stop(struct hub_member *member)
 		member_leaves(member);
 }
 
+/* It gets no line from this one on. */
+static void
+member_end_at(struct hub_member *member, uint64_t end_line, enum reason reason)
+{
+	if (!member->ending)
+		member->end_reason = (uint8_t)reason;
+	if (!member->ending || end_line < member->end_line)
+		member->end_line = end_line;
+	member->ending = true;
+	hub_queue_flush(member->hub);
+}
+
 void
 hub_member_end(struct hub_member *member, enum reason reason)
 {
-	if (member->hub == NULL || member->ending)
+	if (member->hub == NULL)
 		return;
-	member->ending = true;
-	member->end_reason = (uint8_t)reason;
-	member->end_line = member->hub->ring->next;
+	member_end_at(member, member->hub->ring->next, reason);
 	member_leaves(member);
 }
 
 void
-hub_member_cut(struct hub_member *member)
+hub_member_cut(struct hub_member *member, enum reason reason)
 {
-	if (member->hub == NULL || !member->ending)
+	if (member->hub == NULL)
 		return;
-	uint64_t end_line = member->line + member_is_within_line(member);
-	if (end_line >= member->end_line)
-		return;
-	member->end_line = end_line;
-	if (member->place == HUB_STUCK)
+	member_end_at(member, member->line + member_is_within_line(member), reason);
+	if (member->place == HUB_STUCK || member->place == HUB_FALLEN)
 		member_send(member);
-	hub_queue_flush(member->hub);
 }
 
 void

@@ -147,8 +147,8 @@ void hub_member_stop(struct hub_member *member);
 /* It is closed, alone, when it has got all there is by now. */
 void hub_member_end(struct hub_member *member, enum reason reason);
 
-/* Of one that is being closed so, what it has not begun to get is owed no more. */
-void hub_member_cut(struct hub_member *member);
+/* The same, but the line that it is within is its last, if any; it may still have to say something. */
+void hub_member_cut(struct hub_member *member, enum reason reason);
 
 /* Goes on sending to it: what the protocol's drained does. */
 void hub_member_drained(struct hub_member *member);

@@ -274,17 +274,20 @@ static void
 relay_ending(struct transport *transport, enum reason reason)
 {
 	struct relay_peer *peer = transport_state(transport);
-	if (peer->ending) {
-		/* What it may still have to say is said when it is lost. */
-		hub_member_end(&peer->member, (enum reason)peer->end_reason);
-		hub_member_cut(&peer->member);
-		return;
-	}
-	if (!transport_is_losing(transport)) {
+	if (!peer->ending && !transport_is_losing(transport)) {
 		peer->ending = true;
 		peer->end_reason = (uint8_t)reason;
 	}
 	relay_take_stop(transport);
+}
+
+/* What it may still have to say is said when it is lost. */
+static void
+relay_cut(struct transport *transport)
+{
+	struct relay_peer *peer = transport_state(transport);
+	if (peer->ending)
+		hub_member_cut(&peer->member, (enum reason)peer->end_reason);
 }
 
 void
@@ -336,6 +339,7 @@ const struct protocol relay_protocol = {
 	.read_ended = relay_read_ended,
 	.stopping = relay_take_stop,
 	.ending = relay_ending,
+	.cut = relay_cut,
 	.connection_lost = relay_connection_lost,
 	.datagram_received = relay_take_datagram,
 	.probe = &relay_probe,

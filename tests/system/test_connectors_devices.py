@@ -156,6 +156,24 @@ def test_a_line_that_a_reload_cuts_in_a_fifo_is_left_out(twined, directory):
     os.close(fifo)
 
 
+def test_another_fifo_is_read_from_its_first_line(twined, directory):
+    one, two = os.path.join(directory, "one"), os.path.join(directory, "two")
+    os.mkfifo(one)
+    os.mkfifo(two)
+    first, second = os.open(one, os.O_RDWR), os.open(two, os.O_RDWR)
+    daemon = twined(hub() + connector("up", f"file://{one}", hub="hub", role="in"))
+    connected(daemon, one)
+    member = join(daemon)
+    os.write(first, b"whole\nbegi")
+    assert read_line(member) == b"whole\n"
+    assert daemon.reload(hub() + connector("up", f"file://{two}", hub="hub", role="in")).returncode == 0
+    connected(daemon, two)
+    os.write(second, b"another\n")
+    assert read_line(member) == b"another\n"
+    os.close(first)
+    os.close(second)
+
+
 def test_a_fifo_is_written_by_one_connection_at_a_time(twined, directory):
     path = os.path.join(directory, "fifo")
     os.mkfifo(path)
@@ -222,7 +240,7 @@ def test_what_has_been_read_of_a_fifo_is_not_lost(twined, directory, end):
             while True:
                 got += os.read(fifo, 65536)
     os.close(fifo)
-    # A line of which a part was read ends there.
+    # A line of which a part was read is left out.
     assert got.replace(b"\n", b"") == text.replace(b"\n", b"")
 
 

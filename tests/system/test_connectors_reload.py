@@ -1,5 +1,6 @@
 """connector: what a reload does to it."""
 
+import signal
 import socket
 import threading
 
@@ -49,6 +50,24 @@ def test_one_that_is_removed_ends_in_order(twined, remote):
     far.listening.settimeout(0.3)
     with pytest.raises(TimeoutError):
         far.accept()
+
+
+@pytest.mark.parametrize("reloads", [False, True])
+def test_what_it_is_owed_is_sent_at_a_stop_too(twined, remote, reloads):
+    far = remote()
+    config = hub(buffer="8M") + connector("up", far.address, hub="hub", role="out", buffer="8M")
+    daemon = twined(config)
+    peer, member, reader = far.accept(), join(daemon), join(daemon)
+    lines = b"".join(b"%099d\n" % n for n in range(60000))
+    writer = threading.Thread(target=member.sendall, args=(lines,))
+    writer.start()
+    assert receive(reader, len(lines)) == lines
+    writer.join()
+    if reloads:
+        assert daemon.reload(config + "connect_timeout = 9s\n").returncode == 0
+    daemon.signal(signal.SIGTERM)
+    daemon.wait_state("STOPPING=1")
+    assert receive_all(peer) == lines
 
 
 @pytest.mark.parametrize("change", ["address", "hub", "prefix", "reconnect_max"])

@@ -44,7 +44,7 @@ static struct {
 /* What the protocol has seen, and what it is to do. */
 static struct {
 	struct transport *transport;	/* NULL: lost */
-	unsigned made, ended, stopping, ending, lost;
+	unsigned made, ended, stopping, ending, cut, lost;
 	enum reason reason;
 	char text[512 * 1024];
 	size_t length;
@@ -123,6 +123,13 @@ note_ending(struct transport *transport, enum reason reason)
 }
 
 static void
+note_cut(struct transport *transport)
+{
+	(void)transport;
+	seen.cut++;
+}
+
+static void
 note_connection_lost(struct transport *transport, enum reason reason)
 {
 	(void)transport;
@@ -138,6 +145,7 @@ static const struct protocol talking = {
 	.read_ended = note_ended,
 	.stopping = note_stopping,
 	.ending = note_ending,
+	.cut = note_cut,
 	.connection_lost = note_connection_lost,
 };
 
@@ -681,11 +689,11 @@ a_device_is_ending_until_it_has_taken_all(void **state)
 		turn();
 	assert_int_equal(seen.ending, 1);
 	assert_true(link_is_ending(reactor, "up"));
-	assert_false(link_cut_device(reactor, "up", "file:///another"));
-	assert_false(link_cut_device(reactor, "down", plan.address));
-	assert_int_equal(seen.ending, 1);
-	assert_true(link_cut_device(reactor, "up", plan.address));
-	assert_int_equal(seen.ending, 2);
+	link_cut_device(reactor, "up", "file:///another");
+	link_cut_device(reactor, "down", plan.address);
+	assert_int_equal(seen.cut, 0);
+	link_cut_device(reactor, "up", plan.address);
+	assert_int_equal(seen.cut, 1);
 	far_take(far);
 	assert_comes(far, "hello\n");
 	assert_gone();
@@ -699,7 +707,8 @@ the_rest_of_a_line_that_was_begun_is_left_out(void **state)
 {
 	(void)state;
 	for (int cut = 0; cut < 2; cut++) {
-		const char *path = far_fifo(cut ? "cut" : "whole"), *begun = cut ? "one\ntw" : "one\n";
+		const char *path = far_fifo(cut ? "cut" : "whole");
+		const char *begun = cut ? "one\ntw" : "one\n";
 		int far = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
 
 		seen.length = told.up = 0;
@@ -718,6 +727,101 @@ the_rest_of_a_line_that_was_begun_is_left_out(void **state)
 		assert_gone();
 		close(far);
 	}
+}
+
+/* Nor is it by the next but one, or where the next could not be had. */
+static void
+it_is_left_out_however_long_it_takes(void **state)
+{
+	const char *path = far_fifo("fifo"), *why;
+	int far = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+
+	(void)state;
+	open_link(path, PROTOCOL_READS);
+	assert_int_equal(write(far, "begi", 4), 4);
+	TURN_UNTIL(seen.length == 4);
+	link_end(ours, REASON_DONE);
+	assert_gone();
+	seen.length = told.up = 0;
+	open_link(path, PROTOCOL_READS);
+	assert_int_equal(write(far, "nn", 2), 2);
+	for (int i = 0; i < 5; i++)
+		turn();
+	assert_int_equal(seen.length, 0);
+	link_end(ours, REASON_DONE);
+	assert_gone();
+	struct device *device = device_open(path, PROTOCOL_READS, 0, &place, &why);
+	far_leave_descriptors(1);
+	link_open(&plan, &ours, device);
+	far_leave_descriptors(-1);
+	assert_int_equal(told.failed, 1);
+	told.up = 0;
+	open_link(path, PROTOCOL_READS);
+	assert_int_equal(write(far, "ing\nnext\n", 9), 9);
+	TURN_UNTIL(seen.length > 0);
+	assert_int_equal(seen.length, 5);
+	assert_memory_equal(seen.text, "next\n", 5);
+	close(far);
+}
+
+/* What was begun there is no part of what comes when it is plugged in again. */
+static void
+a_port_that_was_unplugged_inside_a_line_begins_anew(void **state)
+{
+	static char much[100000];
+	const char *path;
+	int far = far_terminal(&path);
+
+	(void)state;
+	memset(much, 'x', sizeof much);
+	open_link(path, BOTH);
+	assert_int_equal(write(far, "begi", 4), 4);
+	TURN_UNTIL(seen.length == 4);
+	transport_write(seen.transport, much, sizeof much);	/* the end comes as a reset */
+	for (int i = 0; i < 20; i++)
+		turn();
+	close(far);
+	TURN_UNTIL(told.lost == 1);
+	assert_gone();
+	far = far_terminal(&path);
+	seen.length = told.up = 0;
+	open_link(path, BOTH);
+	assert_int_equal(write(far, "whole\n", 6), 6);
+	TURN_UNTIL(seen.length == 6);
+	link_end(ours, REASON_DONE);
+	assert_comes(far, "hello\n");
+	assert_gone();
+	close(far);
+}
+
+/* They cannot be read again. */
+static void
+lines_of_a_file_that_was_moved_away_are_handed_on_at_the_end(void **state)
+{
+	(void)state;
+	const char *path = far_append("log", "old1\n");
+	seen.pauses = true;
+	open_link(path, PROTOCOL_READS);
+	TURN_UNTIL(seen.length == 5);		/* it is paused now */
+	far_append("log", "old2\nold3\n");
+	for (int i = 0; i < 2; i++) {
+		pass_ms(150);
+		turn();
+		turn();
+		if (i == 0) {
+			rename(path, far_path("log.1"));
+			far_append("log", "new1\n");
+		}
+	}
+	link_end(ours, REASON_DONE);
+	assert_gone();
+	told.up = 0;
+	seen.pauses = false;
+	far_append("log", "new2\n");
+	open_link(far_path("log"), PROTOCOL_READS);
+	TURN_UNTIL(seen.length >= 25);
+	assert_int_equal(seen.length, 25);
+	assert_memory_equal(seen.text, "old1\nold2\nold3\nnew1\nnew2\n", 25);
 }
 
 static void
@@ -877,6 +981,9 @@ main(void)
 		WITH_REACTOR(what_is_owed_to_a_device_is_written),
 		WITH_REACTOR(a_device_is_ending_until_it_has_taken_all),
 		WITH_REACTOR(the_rest_of_a_line_that_was_begun_is_left_out),
+		WITH_REACTOR(it_is_left_out_however_long_it_takes),
+		WITH_REACTOR(a_port_that_was_unplugged_inside_a_line_begins_anew),
+		WITH_REACTOR(lines_of_a_file_that_was_moved_away_are_handed_on_at_the_end),
 		WITH_REACTOR(a_file_is_read_on_from_where_the_link_has_ended),
 		WITH_REACTOR(a_file_is_read_on_from_the_last_line_that_came_whole),
 		WITH_REACTOR(a_file_that_was_replaced_inside_a_line_is_read_on_from_its_last_line),

@@ -632,6 +632,40 @@ a_last_line_without_an_end_waits_for_room(void **state)
 	factory_unref(factory);
 }
 
+/* What a connection that is cut has still to say is said before the hub ends. */
+static void
+a_cut_does_not_end_what_is_still_to_be_said(void **state)
+{
+	(void)state;
+	enum { LINE = 4000, LINES = 9 };
+	static char text[LINE];
+	struct factory *factory = fake_factory(&relay_protocol, "buffer=20K", NULL);
+	struct transport *a = fake_open(factory), *b = fake_open(factory), *reader;
+	size_t length;
+	fake_set_first_room(0);
+	reader = fake_open(factory);
+	fake_set_first_room(SIZE_MAX);
+	memset(text, 'x', LINE);
+	text[LINE - 1] = '\n';
+	for (int i = 0; i < LINES; i++)
+		fake_receive(a, text, LINE);
+	assert_true(fake_is_paused(a));
+	relay_protocol.ending(a, REASON_DONE);
+	relay_protocol.cut(a);
+	transport_stop(b);
+	transport_stop(reader);
+	fake_turn();
+	assert_false(fake_is_lost(b));
+	fake_close(a, REASON_DONE);
+	fake_drain(reader, SIZE_MAX);
+	fake_turn();
+	fake_sent(b, &length);
+	assert_int_equal(length, LINES * LINE);
+	fake_close(b, REASON_SHUTDOWN);
+	fake_close(reader, REASON_SHUTDOWN);
+	factory_unref(factory);
+}
+
 static void
 datagrams_over_line_rate_are_dropped(void **state)
 {
@@ -924,6 +958,7 @@ main(void)
 		cmocka_unit_test(who_is_over_line_rate_is_not_read),
 		cmocka_unit_test(a_last_line_without_an_end_waits_for_its_turn_too),
 		cmocka_unit_test(a_last_line_without_an_end_waits_for_room),
+		cmocka_unit_test(a_cut_does_not_end_what_is_still_to_be_said),
 		cmocka_unit_test(datagrams_over_line_rate_are_dropped),
 		cmocka_unit_test(a_publisher_waits_for_its_reader),
 		cmocka_unit_test(what_was_read_of_a_waiting_publisher_counts),
