@@ -59,6 +59,8 @@ struct hub_member {
 	uint64_t spent_until;		/* hub_credit.c: its credit */
 	uint64_t acknowledged;		/* likewise: by its system at the last tick; at first UINT64_MAX */
 	uint64_t still_ms;		/* likewise: for how long that has not grown, of waiting */
+	uint64_t moved_ms;		/* likewise: for how long it had not, if it has by the last tick, again */
+	uint32_t moved_at;		/* likewise: at which of the hub's turns it has last */
 	uint64_t dropped;		/* readable: lines it did not get because it was slow */
 	uint32_t id;			/* readable: its number, from 1 */
 	uint8_t place;			/* enum hub_place */

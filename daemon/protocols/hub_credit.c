@@ -14,15 +14,15 @@
  * while publishers wait for others. Of those in the older half of the ring (or further on, where
  * that is in the way)
  *
- *   - who still moves is charged for the time that publishers wait, if at least half of those who
- *     receive are hungry: then it is the slow one. Where most have something to read, it is the hub
- *     that is fast;
+ *   - who moves is charged for the time that publishers have waited for that, if at least half of
+ *     those who receive are hungry: then it is the slow one. Where most have something to read, it
+ *     is the hub that is fast;
  *   - whose socket has not moved for STILL_MS is charged all it has, if somebody is hungry (or if
  *     it is a publisher that waits itself, and would rather wait for ever than read); for
- *     STILL_FEW_MS, if nearly all are.
+ *     STILL_FEW_MS for each that is not, if nearly all are.
  *
  * But members that one busy program reads in turn are still until their turn comes: nobody is
- * charged for moving slowly while others get hungry, from one tick to the next, nor for being still
+ * charged for moving slowly unless nobody has got hungry since it moved before, nor for being still
  * while others move, unless for STILL_MOST_MS: then it does not count among those who receive,
  * either. And such a program may be kept from running: nobody having moved means something when it
  * takes twice as long as it lately took until somebody moved again.
@@ -44,9 +44,8 @@ enum {
 	STILL_FEW_MS = 48,	/* longer than a tick: who has not run for a while is given one */
 	ONE_TICK_MS = 3 * TICK_MS / 4,	/* from one to the next, as the clock goes */
 	PAUSE_MOST_MS = 500,
-	PAUSE_TICKS = 32,	/* how long one counts */
+	PAUSE_TICKS = 128,	/* how long one counts */
 	FEW_SHARE = 4,		/* at most one in so many of those who receive is not hungry */
-	PATIENCE_MS = 100,	/* of waiting, before anybody but one of few is taken for still */
 };
 
 /* Whether a member may still be waited for, for so long. */
@@ -121,6 +120,9 @@ hub_standing(struct hub *hub, uint64_t elapsed_ms)
 		uint64_t acknowledged = transport_acknowledged(transport);
 		bool moved = acknowledged > member->acknowledged;
 		member->acknowledged = acknowledged;
+		bool again = moved && member->moved_at == hub->turns;
+		member->moved_ms = again ? member->still_ms + elapsed_ms : 0;
+		member->moved_at = moved ? hub->turns : member->moved_at;
 		member->still_ms = moved || is_hungry ? 0 : member->still_ms + elapsed_ms;
 		bool is_gone = member->still_ms >= STILL_MOST_MS;
 		standing.moved = standing.moved || (moved && !member->slow);
@@ -135,23 +137,36 @@ hub_standing(struct hub *hub, uint64_t elapsed_ms)
 	return standing;
 }
 
+/*
+ * For how long nobody may move before one that is still is given up: the fewer may be those whom
+ * one program has still to read, the shorter.
+ */
+static uint64_t
+patience_ms(const struct standing *standing)
+{
+	uint64_t few = standing->receivers - standing->hungry;
+	if (standing->hungry == 0 || few * FEW_SHARE > standing->receivers)
+		return STILL_MS;
+	if (few <= 1)
+		return STILL_FEW_MS;
+	return few * STILL_FEW_MS < STILL_MS ? few * STILL_FEW_MS : STILL_MS;
+}
+
 /* Whether a member has been still for so long that it is not waited for any more. */
 static bool
 member_has_stalled(const struct hub_member *member, const struct standing *standing)
 {
 	const struct hub *hub = member->hub;
-	bool is_one_of_few =
-		standing->hungry > 0
-		&& standing->hungry * FEW_SHARE >= standing->receivers * (FEW_SHARE - 1);
+	uint64_t patience = patience_ms(standing);
 	bool others_starve = standing->hungry > 0 || member->waited;
-	bool nobody_moves = hub->still_ms >= STILL_FEW_MS && hub->still_ms >= 2 * hub->pause_ms;
-	int64_t still_ms = !nobody_moves ? STILL_MOST_MS : is_one_of_few ? STILL_FEW_MS : STILL_MS;
-	return others_starve && hub->waited_ms >= (is_one_of_few ? STILL_FEW_MS : PATIENCE_MS)
-	       && transport_is_still(member->transport, still_ms);
+	bool nobody_moves = hub->still_ms >= patience && hub->still_ms >= 2 * hub->pause_ms;
+	return others_starve && hub->waited_ms >= patience
+	       && transport_is_still(member->transport,
+				     nobody_moves ? (int64_t)patience : STILL_MOST_MS);
 }
 
 static void
-member_charge(struct hub_member *member, const struct standing *standing, uint64_t elapsed_ms)
+member_charge(struct hub_member *member, const struct standing *standing)
 {
 	const struct hub *hub = member->hub;
 	if (member_has_stalled(member, standing)) {
@@ -160,7 +175,7 @@ member_charge(struct hub_member *member, const struct standing *standing, uint64
 		   && standing->hungry > 0) {
 		if (member->spent_until < hub->ticked_ms)
 			member->spent_until = hub->ticked_ms;
-		member->spent_until += elapsed_ms * CREDIT_RATIO;
+		member->spent_until += member->moved_ms * CREDIT_RATIO;
 	}
 	if (!has_credit(member, hub->ticked_ms, 0))
 		member_slow_down(member);
@@ -192,7 +207,8 @@ compare(struct hub *hub, const struct standing *standing, uint64_t elapsed_ms)
 		note_move(hub, 0);
 	else
 		hub->still_ms += elapsed_ms;
-	hub->pause_ms -= hub->pause_ms / PAUSE_TICKS;
+	hub->pause_ms -= (hub->pause_ms + PAUSE_TICKS - 1) / PAUSE_TICKS;
+	hub->turns += standing->hungry > hub->hungry;
 	hub->level_ms = standing->hungry > hub->hungry ? 0 : hub->level_ms + elapsed_ms;
 	hub->hungry = standing->hungry;
 }
@@ -241,7 +257,7 @@ credit_tick(struct hub *hub, uint64_t elapsed_ms)
 	compare(hub, &standing, elapsed_ms);
 	for (struct hub_member *member = hub->all; member != NULL; member = member->next_receiver)
 		if (credit_holds(member) && is_in_the_way(member))
-			member_charge(member, &standing, elapsed_ms);
+			member_charge(member, &standing);
 	note_waiters(hub);
 	/* That those who waited for them go on now is no end of a pause. */
 	if (hub->counts.slow != slow)

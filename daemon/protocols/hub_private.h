@@ -52,6 +52,7 @@ struct hub {
 	uint64_t still_ms, level_ms;	/* of waiting, in which nobody has moved, or has got hungry */
 	uint64_t pause_ms;		/* for how long nobody had moved when somebody did, at most and lately */
 	unsigned hungry;		/* how many were, at the last tick */
+	uint32_t turns;			/* how often there were more than at the one before */
 };
 
 /* hub_member.c */
