@@ -1028,10 +1028,11 @@ one_that_stalls_again_and_again_costs_no_more_than_a_slow_one(void **state)
 			}
 			fake_pass(STEP_MS);
 			held += pump.waiter.link != NULL;
-			const struct hub_member *member = transport_state(slow);
+			struct hub_member *member = transport_state(slow);
 			if (member->slow && comes_again) {
 				fake_close(slow, REASON_PEER_CLOSED);
 				slow = join(*state, &plain, 0, 0);
+				member = transport_state(slow);
 				times++;
 			} else if (member->slow && member->place != HUB_READY) {
 				fake_drain(slow, SIZE_MAX);
