@@ -13,9 +13,9 @@
 
 void
 agreements_add(struct agreements *agreements, struct faults *faults, const struct placed *placed,
-	       const char *name, const struct protocol *protocol, const void *settings,
-	       char *const *texts)
+	       const struct section_config *section)
 {
+	const struct protocol *protocol = section->protocol;
 	struct party *parties;
 
 	if (protocol == NULL || protocol->shares == NULL)
@@ -28,17 +28,15 @@ agreements_add(struct agreements *agreements, struct faults *faults, const struc
 	agreements->parties = parties;
 	parties[agreements->count++] = (struct party){
 		.placed = *placed,
-		.protocol = protocol,
-		.settings = settings,
-		.texts = texts,
-		.name = shared_name(protocol, settings, name),
+		.section = section,
+		.name = shared_name(protocol, section->settings, section->name),
 	};
 }
 
 static bool
 parties_share(const struct party *a, const struct party *b)
 {
-	return a->protocol == b->protocol && strcmp(a->name, b->name) == 0;
+	return a->section->protocol == b->section->protocol && strcmp(a->name, b->name) == 0;
 }
 
 static int
@@ -48,7 +46,7 @@ party_compare(const void *a, const void *b)
 	int order = strcmp(x->name, y->name);
 
 	if (order == 0)
-		order = strcmp(x->protocol->name, y->protocol->name);
+		order = strcmp(x->section->protocol->name, y->section->protocol->name);
 	if (order != 0)
 		return order;
 	if (x->placed.origin->rank != y->placed.origin->rank)
@@ -62,8 +60,8 @@ static void
 difference_refuse(const struct party *first, const struct party *again, size_t row,
 		  struct faults *faults)
 {
-	const struct option *option = &first->protocol->options[row];
-	const char *text = again->texts[row], *other = first->texts[row];
+	const struct option *option = &first->section->protocol->options[row];
+	const char *text = again->section->texts[row], *other = first->section->texts[row];
 	const struct placed *placed = &first->placed;
 	const struct inifile_entry *entry = section_entry(placed, option->name);
 	char *place =
@@ -79,11 +77,11 @@ difference_refuse(const struct party *first, const struct party *again, size_t r
 		  placed->origin->is_spec
 			  ? sentence_about(text != NULL ? text : "none",
 					   "is not the %s of %s, which has the same %s %s", quoted,
-					   place, first->protocol->shares, first->name)
+					   place, first->section->protocol->shares, first->name)
 			  : sentence_about(text != NULL ? text : "none",
 					   "is not the %s of [%s] at %s, which has the same %s %s",
 					   quoted, placed->section->name, place,
-					   first->protocol->shares, first->name));
+					   first->section->protocol->shares, first->name));
 	free(place);
 }
 
@@ -97,7 +95,7 @@ agreements_check(struct agreements *agreements, struct faults *faults)
 		      party_compare);
 	for (size_t i = 1; i < agreements->count; i++) {
 		const struct party *party = &agreements->parties[i];
-		const struct option *options = party->protocol->options;
+		const struct option *options = party->section->protocol->options;
 
 		if (!parties_share(first, party)) {
 			first = party;
@@ -105,7 +103,8 @@ agreements_check(struct agreements *agreements, struct faults *faults)
 		}
 		for (size_t row = 0; options[row].name != NULL; row++)
 			if ((options[row].flags & OPTION_SHARED)
-			    && !value_equal(&options[row], first->settings, party->settings))
+			    && !value_equal(&options[row], first->section->settings,
+					    party->section->settings))
 				difference_refuse(first, party, row, faults);
 	}
 	free(agreements->parties);

@@ -3,14 +3,12 @@
 #define TWINED_CONFIG_AGREEMENT_H
 
 #include "config/reading.h"
-#include "net/protocol.h"
+#include "config/section_config.h"
 
 /* A section that shares something; what it points to must live until the check. */
 struct party {
 	struct placed placed;
-	const struct protocol *protocol;
-	const void *settings;
-	char *const *texts;		/* the value of each of the protocol's rows as text, or NULL */
+	const struct section_config *section;
 	const char *name;		/* of what it shares */
 };
 
@@ -20,10 +18,9 @@ struct agreements {
 	size_t count;
 };
 
-/* Adds a section called name, if its protocol shares anything. */
+/* Adds a section, if its protocol shares anything. */
 void agreements_add(struct agreements *agreements, struct faults *faults,
-		    const struct placed *placed, const char *name, const struct protocol *protocol,
-		    const void *settings, char *const *texts);
+		    const struct placed *placed, const struct section_config *section);
 
 /* Refuses what differs from the first section of the same name, and frees what was added. */
 void agreements_check(struct agreements *agreements, struct faults *faults);

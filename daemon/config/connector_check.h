@@ -2,8 +2,8 @@
 #ifndef TWINED_CONFIG_CONNECTOR_CHECK_H
 #define TWINED_CONFIG_CONNECTOR_CHECK_H
 
-#include "config/section_config.h"
 #include "config/reading.h"
+#include "config/section_config.h"
 
 /* Says that connectors cannot speak a protocol, and which they can. */
 void connector_refuse_protocol(struct faults *faults, const struct placed *placed,

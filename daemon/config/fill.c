@@ -141,8 +141,7 @@ listener_add(struct sections *sections, const struct placed *placed)
 	config->listeners[config->listener_count++] = listener;
 	conflicts_add(&sections->conflicts, &reading->faults, placed, &listener->common.listener);
 	if (reading->faults.count == faults)
-		agreements_add(&sections->agreements, &reading->faults, placed, listener->name,
-			       listener->protocol, listener->settings, listener->texts);
+		agreements_add(&sections->agreements, &reading->faults, placed, listener);
 }
 
 /* Fills a [connector:NAME]. */
@@ -162,8 +161,7 @@ connector_add(struct sections *sections, const struct placed *placed)
 	}
 	config->connectors[config->connector_count++] = connector;
 	if (reading->faults.count == faults)
-		agreements_add(&sections->agreements, &reading->faults, placed, connector->name,
-			       connector->protocol, connector->settings, connector->texts);
+		agreements_add(&sections->agreements, &reading->faults, placed, connector);
 }
 
 void

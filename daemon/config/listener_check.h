@@ -2,8 +2,8 @@
 #ifndef TWINED_CONFIG_LISTENER_CHECK_H
 #define TWINED_CONFIG_LISTENER_CHECK_H
 
-#include "config/section_config.h"
 #include "config/reading.h"
+#include "config/section_config.h"
 
 /* Adds a fault about a key of a section, at its line; of an inherited one, at the section's. */
 void key_fault(struct faults *faults, const struct placed *placed, const char *key,

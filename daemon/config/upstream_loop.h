@@ -2,8 +2,8 @@
 #ifndef TWINED_CONFIG_UPSTREAM_LOOP_H
 #define TWINED_CONFIG_UPSTREAM_LOOP_H
 
-#include "config/section_config.h"
 #include "config/reading.h"
+#include "config/section_config.h"
 
 /*
  * Refuses loops among listeners, as far as they show without looking names up: each connection

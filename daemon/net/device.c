@@ -16,8 +16,6 @@
 #include "net/protocol.h"
 #include "net/trail.h"
 
-enum { FILE_MODE = 0640 };
-
 static const struct {
 	int64_t baud;
 	speed_t speed;

@@ -6,8 +6,6 @@
 
 #include "net/device_private.h"
 
-enum { FILE_MODE = 0640 };
-
 /* Whether the path leads to another file now than to ours; not while it leads to none. */
 static bool
 is_replaced(const struct device *device, bool when_missing)

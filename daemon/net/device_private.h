@@ -4,6 +4,8 @@
 
 #include "net/device.h"
 
+enum { FILE_MODE = 0640 };
+
 /* As the functions of device.h; read and write are called for what the device is open for. */
 struct device_kind {
 	ssize_t (*read)(struct device *device, uint8_t *bytes, size_t size);

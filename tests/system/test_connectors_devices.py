@@ -1,12 +1,14 @@
 """connector: serial ports, FIFOs, files and datagrams."""
 
 import contextlib
+import fcntl
 import os
 import pty
 import select
 import signal
 import socket
 import stat
+import struct
 import termios
 import threading
 import time
@@ -25,6 +27,11 @@ def read_device(fd, length):
         assert part, f"ended after {data!r}"
         data += part
     return data
+
+
+def unread(fd):
+    """How many bytes a descriptor has to be read."""
+    return struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, b"\0" * 4))[0]
 
 
 def connected(daemon, path, since=0):
@@ -150,7 +157,7 @@ def test_a_line_that_a_reload_cuts_in_a_fifo_is_left_out(twined, directory):
     assert daemon.reload(config + "prefix = new:\n").returncode == 0
     connected(daemon, path, since)
     os.write(fifo, b"n")
-    time.sleep(0.2)
+    wait_for(lambda: not unread(fifo), "it is read alone")
     os.write(fifo, b"\nnext\n")
     assert read_line(member) == b"new:next\n"
     os.close(fifo)
@@ -186,8 +193,8 @@ def test_a_fifo_is_written_by_one_connection_at_a_time(twined, directory):
         member.sendall(b"%099d\n" % n)
     since = len(daemon.log)
     assert daemon.reload(config + "connect_timeout = 9s\n").returncode == 0
-    time.sleep(2.5)				# then it would be dialled beside the old one
-    assert not daemon.lines(": connected$")[1:]
+    daemon.wait_log(rf"notice: up file://{path}: waits until nobody writes there any more$", since)
+    assert len(daemon.lines(": connected$")) == 1
     got, last = b"", 0
     while not got.endswith(b"the last\n"):
         with contextlib.suppress(BlockingIOError):
