@@ -144,10 +144,10 @@ def test_the_system_holds_little_for_a_member_that_does_not_read(twined):
     daemon = twined(listener("hub", "relay"))
     stalled = [join(daemon, "hub", buffer=4096) for _ in range(3)]
     load(daemon, connections=2, bytes=64, count=100000, seconds=30)
-    ports = {f":{member.getsockname()[1]:04X}" for member in stalled}
+    pairs = {(f":{member.getpeername()[1]:04X}", f":{member.getsockname()[1]:04X}") for member in stalled}
     with open("/proc/net/tcp", encoding="ascii") as table:
         rows = [line.split() for line in table]
-    held = [int(row[4].split(":")[0], 16) for row in rows if row[2][-5:] in ports]
+    held = [int(row[4].split(":")[0], 16) for row in rows if (row[1][-5:], row[2][-5:]) in pairs]
     assert len(held) == len(stalled) and max(held) < 512 << 10, held
 
 
