@@ -138,6 +138,9 @@ def summary(daemon, name):
     since = len(daemon.log)
     daemon.signal(10)
     text = daemon.wait_log(rf" {name}: (\d+ open, .*)", since)[1]
+    # What follows it is not to be taken for a part of the next summary.
+    last = max(listener_name for listener_name, _ in daemon.listening)
+    daemon.wait_log(rf" {last}: \d+ open, ", since)
     counts = {"flows open": 0}
     main, *parts = text.split("; ")
     for part in main.split(", "):

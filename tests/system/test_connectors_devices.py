@@ -184,7 +184,9 @@ def test_another_fifo_is_read_from_its_first_line(twined, directory):
 def test_a_fifo_is_written_by_one_connection_at_a_time(twined, directory):
     path = os.path.join(directory, "fifo")
     os.mkfifo(path)
-    config = hub() + connector("up", f"file://{path}", hub="hub", role="out")
+    # It holds all: the connection does not read, and is not to lose any.
+    config = hub(buffer="4M") + connector("up", f"file://{path}", hub="hub", role="out",
+                                          buffer="4M")
     fifo = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     daemon = twined(config)
     connected(daemon, path)
