@@ -131,7 +131,7 @@ def test_a_stop_does_not_wait_for_a_member_that_is_closed_for_being_slow(twined)
 
 
 def test_a_stalled_member_that_is_idle_for_too_long_is_reset_and_not_ended_within_a_line(twined):
-    daemon = twined(listener("hub", "relay", role="out", idle_timeout="500ms", write_timeout="none")
+    daemon = twined(listener("hub", "relay", role="out", idle_timeout="2s", write_timeout="none")
                     + listener("in", "relay", hub="hub", role="in"))
     stalled, sender = join(daemon, "hub", buffer=4096), daemon.connect("in")
     sender.sendall((b"x" * 8000 + b"\n") * 800)
