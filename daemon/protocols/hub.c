@@ -283,16 +283,18 @@ hub_resize(struct hub *hub, struct ring *ring)
 {
 	struct ring *old = hub->ring;
 	uint64_t first = old->first;
+	unsigned char **verdicts = policies_verdicts(hub, ring);
+	if (verdicts == NULL) {
+		ring_free(ring);
+		return false;
+	}
 	hub_flush(hub);
 	while (old->head - ring_begin(old, first) > ring->size
 	       || old->next - first > ring->line_mask + 1)
 		first++;
 	while (old->first < first)
 		hub_drop_line(hub);
-	if (policies_resize(hub, ring) < 0) {
-		ring_free(ring);
-		return false;
-	}
+	policies_resize(hub, ring, verdicts);
 	ring_take(ring, old);
 	ring_relink(ring);
 	hub->ring = ring;
@@ -332,6 +334,9 @@ hub_count(const struct hub *hub)
 {
 	struct hub_counts counts = hub->counts;
 	counts.members = hub->members;
+	for (const struct hub_member *member = hub->all; member != NULL; member = member->next_receiver)
+		counts.slow += member->slow
+			       && (member->place == HUB_STUCK || member->place == HUB_FALLEN);
 	return counts;
 }
 

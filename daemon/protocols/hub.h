@@ -65,8 +65,9 @@ struct hub_member {
 	uint32_t id;			/* readable: its number, from 1 */
 	uint8_t place;			/* enum hub_place */
 	bool cr_sent;			/* the byte before the next one was the CR of a line's end */
-	bool slow;			/* nobody waits for it */
+	bool slow;			/* nobody waits for it, if it is behind */
 	bool waited;			/* as a publisher, since the last tick */
+	bool behind;			/* hub_credit.c: it was at a tick, and has not had everything since */
 	bool leaving;
 	bool ending;			/* when it has got what is before this line, for this reason */
 	uint8_t end_reason;		/* enum reason */

@@ -1,6 +1,4 @@
 /* hub_credit.c - who is waited for: members that keep up, and nobody for those that do not. */
-#include <limits.h>
-
 #include "net/transport.h"
 #include "net/wheel.h"
 #include "protocols/hub_private.h"
@@ -19,10 +17,11 @@
  *     is the hub that is fast;
  *   - whose socket has not moved for STILL_MS is charged all it has, if somebody is hungry (or if
  *     it is a publisher that waits itself, and would rather wait for ever than read); for
- *     STILL_FEW_MS for each that is not, if nearly all are.
+ *     STILL_FEW_MS for each that is not, if nearly all are; for a part of that, if it has but a
+ *     part of its credit.
  *
  * But members that one busy program reads in turn are still until their turn comes: nobody is
- * charged for moving slowly unless nobody has got hungry since it moved before, nor for being still
+ * charged for moving slowly if somebody has caught up since it moved before, nor for being still
  * while others move, unless for STILL_MOST_MS: then it does not count among those who receive,
  * either. And such a program may be kept from running: nobody having moved means something when it
  * takes twice as long as it lately took until somebody moved again.
@@ -42,17 +41,19 @@ enum {
 	STILL_MS = 400,
 	STILL_MOST_MS = 2000,
 	STILL_FEW_MS = 48,	/* longer than a tick: who has not run for a while is given one */
-	ONE_TICK_MS = 3 * TICK_MS / 4,	/* from one to the next, as the clock goes */
 	PAUSE_MOST_MS = 500,
 	PAUSE_TICKS = 128,	/* how long one counts */
 	FEW_SHARE = 4,		/* at most one in so many of those who receive is not hungry */
 };
 
-/* Whether a member may still be waited for, for so long. */
-static bool
-has_credit(const struct hub_member *member, uint64_t now_ms, uint64_t ms)
+/* For how long a member may still be waited for. */
+static uint64_t
+credit_ms(const struct hub_member *member, uint64_t now_ms)
 {
-	return member->spent_until + ms * CREDIT_RATIO < now_ms + CREDIT_MS * CREDIT_RATIO;
+	if (member->spent_until <= now_ms)
+		return CREDIT_MS;
+	uint64_t spent_ms = (member->spent_until - now_ms + CREDIT_RATIO - 1) / CREDIT_RATIO;
+	return spent_ms < CREDIT_MS ? CREDIT_MS - spent_ms : 0;
 }
 
 bool
@@ -61,19 +62,12 @@ credit_holds(const struct hub_member *member)
 	return !member->slow && transport_can_write(member->transport);
 }
 
-static void
-member_slow_down(struct hub_member *member)
-{
-	member->slow = true;
-	member->hub->counts.slow++;
-}
-
 void
 credit_inherit(struct hub_member *member)
 {
 	member->spent_until = member->hub->left_spent_until;
-	if (!has_credit(member, reactor_now_ms(), AGAIN_MS))
-		member_slow_down(member);
+	member->slow = true;
+	credit_forgive(member);
 }
 
 void
@@ -82,24 +76,21 @@ credit_forget(struct hub_member *member)
 	struct hub *hub = member->hub;
 	if (hub->left_spent_until < member->spent_until)
 		hub->left_spent_until = member->spent_until;
-	if (member->slow)
-		hub->counts.slow--;
-	member->slow = false;
 }
 
 void
 credit_forgive(struct hub_member *member)
 {
-	if (!has_credit(member, reactor_now_ms(), AGAIN_MS))
-		return;
-	member->slow = false;
-	member->hub->counts.slow--;
+	if (member->slow && credit_ms(member, reactor_now_ms()) >= AGAIN_MS)
+		member->slow = false;
 }
 
 /* Those who receive and are waited for or have everything, and those of them who are hungry. */
 struct standing {
 	unsigned receivers, hungry;
-	bool moved;		/* one of those who are waited for has, since the last tick */
+	/* Since the last tick: */
+	bool moved;		/* one of those who are waited for has */
+	bool turned;		/* one that was behind has got everything */
 };
 
 /*
@@ -128,6 +119,8 @@ hub_standing(struct hub *hub, uint64_t elapsed_ms)
 		standing.moved = standing.moved || (moved && !member->slow);
 		standing.receivers += !is_gone && (is_ready || !member->slow);
 		standing.hungry += is_hungry;
+		standing.turned = standing.turned || (is_hungry && member->behind);
+		member->behind = !is_hungry && (member->behind || !is_ready);
 		hungry_publishers += is_hungry && member->waited;
 	}
 	if (hungry_publishers > 0) {
@@ -152,33 +145,51 @@ patience_ms(const struct standing *standing)
 	return few * STILL_FEW_MS < STILL_MS ? few * STILL_FEW_MS : STILL_MS;
 }
 
+/* Of a time, what is due to one whom so much credit is left. */
+static uint64_t
+share_ms(uint64_t ms, uint64_t credit)
+{
+	uint64_t share = ms * credit / CREDIT_MS;
+	return share < STILL_FEW_MS ? STILL_FEW_MS : share;
+}
+
 /* Whether a member has been still for so long that it is not waited for any more. */
 static bool
 member_has_stalled(const struct hub_member *member, const struct standing *standing)
 {
 	const struct hub *hub = member->hub;
-	uint64_t patience = patience_ms(standing);
+	uint64_t credit = credit_ms(member, hub->ticked_ms);
+	uint64_t patience = share_ms(patience_ms(standing), credit);
 	bool others_starve = standing->hungry > 0 || member->waited;
 	bool nobody_moves = hub->still_ms >= patience && hub->still_ms >= 2 * hub->pause_ms;
-	return others_starve && hub->waited_ms >= patience
-	       && transport_is_still(member->transport,
-				     nobody_moves ? (int64_t)patience : STILL_MOST_MS);
+	return others_starve
+	       && (nobody_moves || member->still_ms >= share_ms(STILL_MOST_MS, credit))
+	       && transport_is_still(member->transport, (int64_t)patience);
+}
+
+static void
+member_spend(struct hub_member *member, uint64_t ms)
+{
+	uint64_t now_ms = member->hub->ticked_ms;
+	if (member->spent_until < now_ms)
+		member->spent_until = now_ms;
+	member->spent_until += ms * CREDIT_RATIO;
 }
 
 static void
 member_charge(struct hub_member *member, const struct standing *standing)
 {
-	const struct hub *hub = member->hub;
+	uint64_t now_ms = member->hub->ticked_ms;
 	if (member_has_stalled(member, standing)) {
-		member->spent_until = hub->ticked_ms + CREDIT_MS * CREDIT_RATIO;
-	} else if (hub->level_ms >= ONE_TICK_MS && standing->hungry * 2 >= standing->receivers
+		/* That it was waited for, if it had less credit; when in a tick it began is not known. */
+		uint64_t still_ms = member->still_ms < STILL_MS ? member->still_ms : STILL_MS;
+		member_spend(member, still_ms + TICK_MS);
+		member_spend(member, credit_ms(member, now_ms));
+	} else if (!standing->turned && standing->hungry * 2 >= standing->receivers
 		   && standing->hungry > 0) {
-		if (member->spent_until < hub->ticked_ms)
-			member->spent_until = hub->ticked_ms;
-		member->spent_until += member->moved_ms * CREDIT_RATIO;
+		member_spend(member, member->moved_ms);
 	}
-	if (!has_credit(member, hub->ticked_ms, 0))
-		member_slow_down(member);
+	member->slow = credit_ms(member, now_ms) == 0;
 }
 
 /* Somebody has moved while publishers wait, after so long since the last tick. */
@@ -199,7 +210,7 @@ credit_member_moves(const struct hub_member *member)
 		note_move(hub, reactor_now_ms() - hub->ticked_ms);
 }
 
-/* Takes note of for how long nobody has moved, or got hungry. */
+/* Takes note of for how long nobody has moved, and of whose turn is over. */
 static void
 compare(struct hub *hub, const struct standing *standing, uint64_t elapsed_ms)
 {
@@ -208,9 +219,7 @@ compare(struct hub *hub, const struct standing *standing, uint64_t elapsed_ms)
 	else
 		hub->still_ms += elapsed_ms;
 	hub->pause_ms -= (hub->pause_ms + PAUSE_TICKS - 1) / PAUSE_TICKS;
-	hub->turns += standing->hungry > hub->hungry;
-	hub->level_ms = standing->hungry > hub->hungry ? 0 : hub->level_ms + elapsed_ms;
-	hub->hungry = standing->hungry;
+	hub->turns += standing->turned;
 }
 
 /*
@@ -242,8 +251,8 @@ void
 credit_begin(struct hub *hub, uint64_t break_ms)
 {
 	if (break_ms > TICK_MS) {
-		hub->waited_ms = hub->still_ms = hub->level_ms = 0;
-		hub->hungry = UINT_MAX;		/* not known: nobody has got so since then */
+		hub->still_ms = 0;
+		hub->turns++;
 	}
 	if (break_ms > PAUSE_TICKS * TICK_MS)
 		hub->pause_ms = 0;
@@ -253,13 +262,15 @@ void
 credit_tick(struct hub *hub, uint64_t elapsed_ms)
 {
 	const struct standing standing = hub_standing(hub, elapsed_ms);
-	unsigned slow = hub->counts.slow;
+	bool somebody_slows = false;
 	compare(hub, &standing, elapsed_ms);
 	for (struct hub_member *member = hub->all; member != NULL; member = member->next_receiver)
-		if (credit_holds(member) && is_in_the_way(member))
+		if (credit_holds(member) && is_in_the_way(member)) {
 			member_charge(member, &standing);
+			somebody_slows = somebody_slows || member->slow;
+		}
 	note_waiters(hub);
 	/* That those who waited for them go on now is no end of a pause. */
-	if (hub->counts.slow != slow)
+	if (somebody_slows)
 		hub->still_ms = 0;
 }

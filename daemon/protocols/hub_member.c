@@ -223,6 +223,8 @@ member_send(struct hub_member *member)
 			return;
 		member_rise(member);
 	}
+	if (member->place == HUB_READY)
+		credit_forgive(member);
 	member_unlink(member);
 	do {
 		size_t offered = member_gather(member, pieces, &count);
@@ -235,8 +237,7 @@ member_send(struct hub_member *member)
 		}
 	} while (member->line < member_end_line(member));
 	member_link(member, &hub->ready, HUB_READY);
-	if (member->slow)
-		credit_forgive(member);
+	credit_forgive(member);
 }
 
 /* Keeps what a member has still to get of a line: 0, or -1 without memory. */

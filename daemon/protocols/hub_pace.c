@@ -58,7 +58,6 @@ pace_account(struct hub *hub)
 	if (elapsed_ms > TICK_MS)
 		elapsed_ms = TICK_MS;
 	hub->ticked_ms = now_ms;
-	hub->waited_ms += elapsed_ms;
 	hub->uncharged_ms += elapsed_ms;
 }
 
@@ -164,8 +163,10 @@ hub_unwait(struct hub *hub, struct hub_waiter *waiter)
 void
 pace_end(struct hub *hub)
 {
-	if (hub->members == 0)
-		reactor_unset_deadline(hub->reactor, &hub->tick);
+	if (hub->members > 0)
+		return;
+	reactor_unset_deadline(hub->reactor, &hub->tick);
+	hub->uncharged_ms = 0;
 }
 
 void

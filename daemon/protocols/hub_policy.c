@@ -125,32 +125,38 @@ verdicts_copy(const struct hub_policy *policy, unsigned char *to, const struct r
 			bit_is_set(policy->verdicts, number & from->line_mask));
 }
 
-int
-policies_resize(struct hub *hub, const struct ring *ring)
+unsigned char **
+policies_verdicts(const struct hub *hub, const struct ring *ring)
 {
-	unsigned char **fresh;
 	size_t count = 0, made = 0;
-	for (struct hub_policy *policy = hub->policies; policy != NULL; policy = policy->next)
+	for (const struct hub_policy *policy = hub->policies; policy != NULL; policy = policy->next)
 		count++;
-	fresh = calloc(count + 1, sizeof *fresh);
-	if (fresh == NULL)
-		return -1;
-	while (made < count && (fresh[made] = malloc(verdicts_size(ring))) != NULL)
+	unsigned char **verdicts = calloc(count + 1, sizeof *verdicts);
+	if (verdicts == NULL)
+		return NULL;
+	while (made < count && (verdicts[made] = malloc(verdicts_size(ring))) != NULL)
 		made++;
-	if (made < count) {
-		while (made > 0)
-			free(fresh[--made]);
-		free(fresh);
-		return -1;
-	}
+	if (made == count)
+		return verdicts;
+	while (made > 0)
+		free(verdicts[--made]);
+	free(verdicts);
+	return NULL;
+}
+
+void
+policies_resize(struct hub *hub, const struct ring *ring, unsigned char **verdicts)
+{
+	size_t used = 0;
 	for (struct hub_policy *policy = hub->policies; policy != NULL; policy = policy->next) {
-		unsigned char *verdicts = fresh[--made];
-		verdicts_copy(policy, verdicts, ring, hub->ring);
+		verdicts_copy(policy, verdicts[used], ring, hub->ring);
 		free(policy->verdicts);
-		policy->verdicts = verdicts;
+		policy->verdicts = verdicts[used++];
 	}
-	free(fresh);
-	return 0;
+	/* Policies may have ended with those who were too slow for the smaller ring. */
+	while (verdicts[used] != NULL)
+		free(verdicts[used++]);
+	free(verdicts);
 }
 
 bool

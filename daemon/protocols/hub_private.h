@@ -44,15 +44,13 @@ struct hub {
 	size_t wanted;			/* the longest line that one of them may publish */
 	struct deadline tick;		/* set while there are any */
 	uint64_t ticked_ms;		/* while somebody waits: up to when that is accounted for */
-	uint64_t waited_ms;		/* by somebody, without a break */
 	uint64_t uncharged_ms;		/* of waiting that has ended */
 
 	/* hub_credit.c */
 	uint64_t left_spent_until;	/* the credit of those who have left, where it is least */
-	uint64_t still_ms, level_ms;	/* of waiting, in which nobody has moved, or has got hungry */
+	uint64_t still_ms;		/* of waiting, in which nobody has moved */
 	uint64_t pause_ms;		/* for how long nobody had moved when somebody did, at most and lately */
-	unsigned hungry;		/* how many were, at the last tick */
-	uint32_t turns;			/* how often there were more than at the one before */
+	uint32_t turns;			/* at how many ticks one that was behind had got everything */
 };
 
 /* hub_member.c */
@@ -91,8 +89,12 @@ void policies_judge(struct hub *hub, const struct hub_text *text);
 /* The oldest line is given up. */
 void policies_lose_line(struct hub *hub);
 
-/* Bits for another ring, which takes all the lines: 0, or -1 without memory, with all as before. */
-int policies_resize(struct hub *hub, const struct ring *ring);
+/*
+ * Bits for another ring, and their taking the place of those there are, which takes them over: the
+ * other ring has all the lines. NULL without memory.
+ */
+unsigned char **policies_verdicts(const struct hub *hub, const struct ring *ring);
+void policies_resize(struct hub *hub, const struct ring *ring, unsigned char **verdicts);
 
 /* Whether a line that is kept passes. */
 bool policy_passes(const struct hub *hub, const struct hub_policy *policy, uint64_t number);

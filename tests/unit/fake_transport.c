@@ -8,6 +8,7 @@
 
 #include "net/address.h"
 #include "net/reactor.h"
+#include "net/wheel.h"
 
 struct fake_bytes {
 	uint8_t *bytes;
@@ -410,7 +411,8 @@ __attribute__((weak)) void
 reactor_set_deadline(struct reactor *reactor, struct deadline *deadline, uint64_t at_ms)
 {
 	reactor_unset_deadline(reactor, deadline);
-	deadline->timer.deadline_ms = at_ms;
+	/* The wheel comes by at every tick only. */
+	deadline->timer.deadline_ms = (at_ms + WHEEL_TICK_MS - 1) / WHEEL_TICK_MS * WHEEL_TICK_MS;
 	deadline->timer.link.next = &deadline->timer.link;
 	deadline->timer.link.prev = deadline_first;
 	deadline_first = &deadline->timer.link;
@@ -444,6 +446,12 @@ fake_pass(uint64_t ms)
 		fake_turn();
 	}
 	clock_ms = end_ms;
+}
+
+void
+fake_freeze(uint64_t ms)
+{
+	clock_ms += ms;
 }
 
 void

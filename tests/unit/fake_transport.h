@@ -50,6 +50,9 @@ void fake_turn(void);
 /* Time passes: deadlines that are reached fire, each at its time, and turns end. */
 void fake_pass(uint64_t ms);
 
+/* Time passes in which nothing runs. */
+void fake_freeze(uint64_t ms);
+
 /* The connection is gone: connection_lost is called, and the transport freed. */
 void fake_close(struct transport *transport, enum reason reason);
 

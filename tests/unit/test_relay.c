@@ -555,7 +555,7 @@ who_is_over_line_rate_is_not_read(void **state)
 	receive(b, "b\n");				/* the rate is each member's own */
 	fake_turn();
 	assert_got(reader, "1\n2\n3\n4\nb\n");
-	fake_pass(260);
+	fake_pass(290);
 	assert_got(reader, "1\n2\n3\n4\nb\n5\n");
 	fake_pass(250);
 	assert_true(fake_is_paused(a));
