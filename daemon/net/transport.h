@@ -75,10 +75,11 @@ void transport_want_drained(struct transport *transport);
 bool transport_can_write(const struct transport *transport);
 
 /*
- * Whether output waits of which the peer's system has not been seen to take anything for so long,
- * and for as long as the way there may take of itself: round trips and retransmissions.
+ * For how many ms the way to the peer alone may keep its system from acknowledging anything: two
+ * round trips, and two retransmissions of what is on its way, by their time-out without its
+ * doublings (else a peer that is gone were never late). (tcp(7), TCP_INFO)
  */
-bool transport_is_still(struct transport *transport, int64_t ms);
+uint64_t transport_way_ms(const struct transport *transport);
 
 /*
  * How many bytes of what was sent the peer's system has acknowledged; on a unix socket, about how

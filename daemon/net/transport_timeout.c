@@ -75,13 +75,8 @@ transport_is_silent(struct transport *transport, int64_t ms)
 	return false;
 }
 
-/*
- * For how long the way to the peer alone may keep its system from acknowledging anything: two round
- * trips, and two retransmissions of what is on its way, by their time-out without its doublings:
- * else a peer that is gone were never still. (tcp(7), TCP_INFO)
- */
-static uint64_t
-way_ms(const struct transport *transport)
+uint64_t
+transport_way_ms(const struct transport *transport)
 {
 	struct tcp_info info = { 0 };
 	socklen_t length = sizeof info;
@@ -94,19 +89,6 @@ way_ms(const struct transport *transport)
 	if (info.tcpi_unacked > 0)
 		us += 2 * ((uint64_t)info.tcpi_rto >> (info.tcpi_backoff & 31));
 	return us / 1000;
-}
-
-bool
-transport_is_still(struct transport *transport, int64_t ms)
-{
-	uint64_t still_ms;
-
-	if (transport->closed || !transport_output_waits(transport))
-		return false;
-	if (transport_acknowledged(transport) > transport->acknowledged)
-		transport_note_progress(transport);
-	still_ms = reactor_now_ms() - transport->progress_ms;
-	return still_ms >= (uint64_t)ms && still_ms >= (uint64_t)ms + way_ms(transport);
 }
 
 bool

@@ -162,9 +162,10 @@ member_has_stalled(const struct hub_member *member, const struct standing *stand
 	uint64_t patience = share_ms(patience_ms(standing), credit);
 	bool others_starve = standing->hungry > 0 || member->waited;
 	bool nobody_moves = hub->still_ms >= patience && hub->still_ms >= 2 * hub->pause_ms;
-	return others_starve
-	       && (nobody_moves || member->still_ms >= share_ms(STILL_MOST_MS, credit))
-	       && transport_is_still(member->transport, (int64_t)patience);
+	if (!nobody_moves)
+		patience = share_ms(STILL_MOST_MS, credit);
+	return others_starve && member->still_ms >= patience
+	       && member->still_ms >= patience + transport_way_ms(member->transport);
 }
 
 static void

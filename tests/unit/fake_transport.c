@@ -19,9 +19,9 @@ struct transport {
 	struct factory *factory;
 	struct fake_bytes sent, pending;
 	size_t room, arriving;
+	uint64_t way_ms;
 	unsigned sends;
 	bool want_drained, paused, read_ended, write_ended, lost, aborted;
-	uint64_t progress_ms;		/* when the socket last took something */
 	enum reason reason;
 	int64_t idle_timeout_ms;
 	union peer_address peer;
@@ -70,7 +70,6 @@ socket_take(struct transport *transport, const void *bytes, size_t length)
 	size_t taken = length < transport->room ? length : transport->room;
 	bytes_add(&transport->sent, bytes, taken);
 	if (taken > 0)
-		transport->progress_ms = clock_ms;
 	if (transport->room != SIZE_MAX)
 		transport->room -= taken;
 	return taken;
@@ -88,11 +87,10 @@ transport_is_losing(const struct transport *transport)
 	return transport->lost || transport->aborted;
 }
 
-bool
-transport_is_still(struct transport *transport, int64_t ms)
+uint64_t
+transport_way_ms(const struct transport *transport)
 {
-	return (transport->want_drained || transport->pending.length > 0)
-	       && clock_ms - transport->progress_ms >= (uint64_t)ms;
+	return transport->way_ms;
 }
 
 uint64_t
@@ -480,7 +478,6 @@ fake_open(struct factory *factory)
 	transport->factory = factory_ref(factory);
 	transport->room = first_room;
 	transport->arriving = SIZE_MAX;
-	transport->progress_ms = clock_ms;
 	if (protocol->connection_made != NULL)
 		protocol->connection_made(transport);
 	return transport;
@@ -528,6 +525,12 @@ void
 fake_set_arriving(struct transport *transport, size_t bytes)
 {
 	transport->arriving = bytes;
+}
+
+void
+fake_set_way(struct transport *transport, uint64_t ms)
+{
+	transport->way_ms = ms;
 }
 
 void

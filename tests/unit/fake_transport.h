@@ -44,6 +44,9 @@ void fake_drain(struct transport *transport, size_t room);
 /* Up to which byte what the socket takes arrives; SIZE_MAX: all. */
 void fake_set_arriving(struct transport *transport, size_t bytes);
 
+/* What transport_way_ms says: 0 at first. */
+void fake_set_way(struct transport *transport, uint64_t ms);
+
 /* The end of a turn of the loop. */
 void fake_turn(void);
 

@@ -189,6 +189,21 @@ a_publisher_waits_even_less_for_one_of_few_that_have_stalled(void **state)
 	assert_int_equal(hub_count(hub).slow, 1);
 }
 
+/* Its system may have taken what we do not know of yet. */
+static void
+one_that_is_far_away_is_waited_for_longer(void **state)
+{
+	(void)state;
+	struct transport *far = join(&plain, 0, 0);
+	struct pump *pump = pump_start(join(&silent, 0, SIZE_MAX), 1000);
+	join(&plain, 0, SIZE_MAX);
+	fake_set_way(far, 600);
+	fake_pass(960);
+	assert_int_equal(pump->published, 40);
+	fake_pass(100);
+	assert_int_equal(pump->published, 1000);
+}
+
 /* It has caught up, and some time has passed, in which nothing need be published. */
 static void
 one_that_has_stalled_is_waited_for_again(void **state)
@@ -670,6 +685,7 @@ main(void)
 		PACE_TEST(a_publisher_waits_for_a_member_that_reads),
 		PACE_TEST(a_publisher_waits_for_one_that_has_stalled_but_a_moment),
 		PACE_TEST(a_publisher_waits_even_less_for_one_of_few_that_have_stalled),
+		PACE_TEST(one_that_is_far_away_is_waited_for_longer),
 		PACE_TEST(one_that_has_stalled_is_waited_for_again),
 		PACE_TEST(who_still_has_something_to_read_is_not_held_up),
 		PACE_TEST(who_moves_is_charged_where_half_have_everything),

@@ -960,58 +960,47 @@ getsockopt(int fd, int level, int name, void *value, socklen_t *length)
 	return 0;
 }
 
-static bool
-is_still_on(const struct tcp_info *said, int64_t ms)
+static uint64_t
+way_ms_on(const struct tcp_info *said)
 {
 	path = said;
-	bool is_still = transport_is_still(transport, ms);
+	uint64_t ms = transport_way_ms(transport);
 	path = NULL;
-	return is_still;
+	return ms;
 }
 
 static void
-a_peer_that_is_far_away_is_still_only_after_round_trips(void **state)
+the_way_to_a_peer_is_two_round_trips(void **state)
 {
-	static const struct tcp_info far_away = { .tcpi_min_rtt = 100000000 },
+	static const struct tcp_info far_away = { .tcpi_min_rtt = 100000 },
 				     not_known = { .tcpi_min_rtt = UINT32_MAX };
-	uint8_t *bytes = pattern(4 << 20);
 
 	(void)state;
 	begin(&counting);
-	transport_write(transport, bytes, 4 << 20);
-	assert_false(transport_is_still(transport, 60000));
-	while (!transport_is_still(transport, 20))
-		turn();
-	assert_false(is_still_on(&far_away, 20));
-	assert_true(is_still_on(&not_known, 20));
+	assert_int_equal(way_ms_on(&far_away), 200);
+	assert_int_equal(way_ms_on(&not_known), 0);
 	transport_abort(transport, REASON_DONE);
 	finish(REASON_DONE);
-	free(bytes);
 }
 
 /* It has not stopped reading: something has been lost, and is sent again. */
 static void
-a_peer_on_a_lossy_path_is_still_only_after_retransmissions(void **state)
+the_way_to_a_peer_is_two_retransmissions_more_where_one_is_due(void **state)
 {
 	static const struct tcp_info
-		lossy = { .tcpi_unacked = 3, .tcpi_rto = 100000000 },
-		once_more = { .tcpi_unacked = 3, .tcpi_rto = 100000000, .tcpi_backoff = 1 },
+		lossy = { .tcpi_unacked = 3, .tcpi_rto = 200000 },
+		once_more = { .tcpi_unacked = 3, .tcpi_rto = 400000, .tcpi_backoff = 1 },
 		gone = { .tcpi_unacked = 3, .tcpi_rto = 100000000, .tcpi_backoff = 14 },
-		does_not_read = { .tcpi_unacked = 0, .tcpi_rto = 100000000 };
-	uint8_t *bytes = pattern(4 << 20);
+		does_not_read = { .tcpi_unacked = 0, .tcpi_rto = 200000 };
 
 	(void)state;
 	begin(&counting);
-	transport_write(transport, bytes, 4 << 20);
-	while (!transport_is_still(transport, 20))
-		turn();
-	assert_false(is_still_on(&lossy, 20));
-	assert_false(is_still_on(&once_more, 20));
-	assert_true(is_still_on(&gone, 8));
-	assert_true(is_still_on(&does_not_read, 20));
+	assert_int_equal(way_ms_on(&lossy), 400);
+	assert_int_equal(way_ms_on(&once_more), 400);
+	assert_int_equal(way_ms_on(&gone), 12);
+	assert_int_equal(way_ms_on(&does_not_read), 0);
 	transport_abort(transport, REASON_DONE);
 	finish(REASON_DONE);
-	free(bytes);
 }
 
 static void
@@ -1091,8 +1080,8 @@ main(void)
 		BOTH_WAYS(a_paused_peers_half_close_is_no_loss),
 		BOTH_WAYS(a_stop_does_not_wait_for_what_a_paused_transport_does_not_read),
 		BOTH_WAYS(a_peer_that_does_not_take_ends_with_the_write_timeout),
-		BOTH_WAYS(a_peer_that_is_far_away_is_still_only_after_round_trips),
-		BOTH_WAYS(a_peer_on_a_lossy_path_is_still_only_after_retransmissions),
+		BOTH_WAYS(the_way_to_a_peer_is_two_round_trips),
+		BOTH_WAYS(the_way_to_a_peer_is_two_retransmissions_more_where_one_is_due),
 		BOTH_WAYS(a_peer_that_does_not_end_is_waited_for_within_the_linger_timeout),
 		BOTH_WAYS(a_stop_handles_what_has_come_and_then_ends),
 		/* Those who are gone and were not read from are noticed by edges only. */
