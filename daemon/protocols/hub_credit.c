@@ -40,11 +40,17 @@ enum {
 	TICK_MS = WHEEL_TICK_MS,
 	STILL_MS = 400,
 	STILL_MOST_MS = 2000,
-	STILL_FEW_MS = 48,	/* longer than a tick: who has not run for a while is given one */
+	STILL_FEW_MS = 48,	/* longer than a tick, and what a time counts in which nothing runs */
 	PAUSE_MOST_MS = 500,
 	PAUSE_TICKS = 128,	/* how long one counts */
 	FEW_SHARE = 4,		/* at most one in so many of those who receive is not hungry */
 };
+
+static uint64_t
+least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
 
 /* For how long a member may still be waited for. */
 static uint64_t
@@ -142,7 +148,7 @@ patience_ms(const struct standing *standing)
 		return STILL_MS;
 	if (few <= 1)
 		return STILL_FEW_MS;
-	return few * STILL_FEW_MS < STILL_MS ? few * STILL_FEW_MS : STILL_MS;
+	return least(few * STILL_FEW_MS, STILL_MS);
 }
 
 /* Of a time, what is due to one whom so much credit is left. */
@@ -153,9 +159,9 @@ share_ms(uint64_t ms, uint64_t credit)
 	return share < STILL_FEW_MS ? STILL_FEW_MS : share;
 }
 
-/* Whether a member has been still for so long that it is not waited for any more. */
-static bool
-member_has_stalled(const struct hub_member *member, const struct standing *standing)
+/* Of one that has been still for so long that it is not waited for any more: how long; else 0. */
+static uint64_t
+stalled_ms(const struct hub_member *member, const struct standing *standing)
 {
 	const struct hub *hub = member->hub;
 	uint64_t credit = credit_ms(member, hub->ticked_ms);
@@ -164,8 +170,12 @@ member_has_stalled(const struct hub_member *member, const struct standing *stand
 	bool nobody_moves = hub->still_ms >= patience && hub->still_ms >= 2 * hub->pause_ms;
 	if (!nobody_moves)
 		patience = share_ms(STILL_MOST_MS, credit);
-	return others_starve && member->still_ms >= patience
-	       && member->still_ms >= patience + transport_way_ms(member->transport);
+	if (!others_starve || member->still_ms < patience)
+		return 0;
+	uint64_t way_ms = transport_way_ms(member->transport);
+	if (member->still_ms < patience + way_ms)
+		return 0;
+	return least(member->still_ms, STILL_MS + way_ms);
 }
 
 static void
@@ -181,14 +191,14 @@ static void
 member_charge(struct hub_member *member, const struct standing *standing)
 {
 	uint64_t now_ms = member->hub->ticked_ms;
-	if (member_has_stalled(member, standing)) {
-		/* That it was waited for, if it had less credit; when in a tick it began is not known. */
-		uint64_t still_ms = member->still_ms < STILL_MS ? member->still_ms : STILL_MS;
-		member_spend(member, still_ms + TICK_MS);
+	uint64_t stalled = stalled_ms(member, standing);
+	if (stalled > 0) {
+		/* All it has, or more; when in a tick it began is not known. */
+		member_spend(member, stalled + TICK_MS);
 		member_spend(member, credit_ms(member, now_ms));
 	} else if (!standing->turned && standing->hungry * 2 >= standing->receivers
 		   && standing->hungry > 0) {
-		member_spend(member, member->moved_ms);
+		member_spend(member, least(member->moved_ms, STILL_MS));
 	}
 	member->slow = credit_ms(member, now_ms) == 0;
 }
@@ -253,7 +263,8 @@ credit_begin(struct hub *hub, uint64_t break_ms)
 {
 	if (break_ms > TICK_MS) {
 		hub->still_ms = 0;
-		hub->turns++;
+		for (struct hub_member *member = hub->all; member != NULL; member = member->next_receiver)
+			member->still_ms = 0;
 	}
 	if (break_ms > PAUSE_TICKS * TICK_MS)
 		hub->pause_ms = 0;

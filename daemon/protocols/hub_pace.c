@@ -50,12 +50,17 @@ pace_stick(const struct hub_member *member)
 		member->hub->free_to = member->line;
 }
 
-/* Takes note of how long somebody has waited by now, as far as we have run. */
+/*
+ * Takes note of how long somebody has waited by now. When we have not run for a while, neither may
+ * others have: that counts for less than half a tick.
+ */
 static void
 pace_account(struct hub *hub)
 {
 	uint64_t now_ms = reactor_now_ms(), elapsed_ms = now_ms - hub->ticked_ms;
-	if (elapsed_ms > TICK_MS)
+	if (elapsed_ms > 2 * TICK_MS)
+		elapsed_ms = TICK_MS / 2 - 1;
+	else if (elapsed_ms > TICK_MS)
 		elapsed_ms = TICK_MS;
 	hub->ticked_ms = now_ms;
 	hub->uncharged_ms += elapsed_ms;

@@ -153,9 +153,6 @@ policies_resize(struct hub *hub, const struct ring *ring, unsigned char **verdic
 		free(policy->verdicts);
 		policy->verdicts = verdicts[used++];
 	}
-	/* Policies may have ended with those who were too slow for the smaller ring. */
-	while (verdicts[used] != NULL)
-		free(verdicts[used++]);
 	free(verdicts);
 }
 

@@ -36,7 +36,7 @@ struct hub {
 	struct hub_section *sections;	/* that are open */
 	unsigned members, leaving;
 	uint32_t last_id;
-	struct hub_counts counts;	/* members is filled in by hub_count */
+	struct hub_counts counts;	/* members and slow are filled in by hub_count */
 
 	/* hub_pace.c */
 	struct hub_waiter *waiters, **waiters_end;
@@ -113,7 +113,7 @@ void credit_inherit(struct hub_member *member);
 /* It leaves. */
 void credit_forget(struct hub_member *member);
 
-/* A slow member has caught up: it is waited for again once it has credit. */
+/* A member that has caught up is waited for again, once it has credit. */
 void credit_forgive(struct hub_member *member);
 
 /* The socket of a member that was stuck takes more. */

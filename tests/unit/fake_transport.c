@@ -69,7 +69,6 @@ socket_take(struct transport *transport, const void *bytes, size_t length)
 {
 	size_t taken = length < transport->room ? length : transport->room;
 	bytes_add(&transport->sent, bytes, taken);
-	if (taken > 0)
 	if (transport->room != SIZE_MAX)
 		transport->room -= taken;
 	return taken;

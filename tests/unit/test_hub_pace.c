@@ -307,6 +307,31 @@ a_member_that_is_slow_without_a_pause_is_charged_too(void **state)
 	assert_int_equal(dropped(quick), 0);
 }
 
+/* The same, but waits are short, and there is time between them. */
+static void
+a_member_that_is_a_little_slow_is_charged_too(void **state)
+{
+	enum { STEPS = 60000, EVERY_MS = 4 };
+	(void)state;
+	for (size_t read = 70; read <= 80; read += 10) {
+		struct transport *quick[8], *slow = join(&plain, 0, 0);
+		struct pump *pump = pump_start(join(&silent, 0, SIZE_MAX), 0);
+		unsigned held = 0;
+		join_quick(quick, 8);
+		for (unsigned i = 0; i < STEPS; i++) {
+			if (!pump_waits(pump) && i % EVERY_MS == 0)
+				pump_to(pump, pump->published + 1);
+			fake_pass(1);
+			held += pump_waits(pump);
+			if (i % EVERY_MS == 0)
+				fake_drain(slow, read);
+			fake_turn();
+		}
+		assert_a_twentieth(held, STEPS);
+		begin_anew();
+	}
+}
+
 /* They have everything but for what is on its way; that is no turn that a program takes. */
 static void
 members_that_are_far_away_do_not_shield_a_slow_one(void **state)
@@ -453,12 +478,13 @@ one_that_stalls_again_and_again_costs_no_more_than_a_slow_one(void **state)
 {
 	enum { QUICK = 8, STEPS = 10000, STEP_MS = 4 };
 	(void)state;
-	for (int round = 0; round < 2 * QUICK; round++) {
+	for (int round = 0; round < 4 * QUICK; round++) {
 		struct transport *quick[QUICK], *slow = join(&plain, 0, 0);
 		struct pump *pump = pump_start(join(&silent, 0, SIZE_MAX), 0);
 		bool comes_again = round % 2 == 1;
-		unsigned held = 0, times = 0;
-		join_quick(quick, round / 2 + 1);
+		unsigned held = 0, times = 0, way_ms = round / 2 % 2 * 600;
+		join_quick(quick, round / 4 + 1);
+		fake_set_way(slow, way_ms);
 		for (unsigned i = 0; i < STEPS; i++) {
 			if (!pump_waits(pump))
 				pump_to(pump, pump->published + 10);
@@ -467,6 +493,7 @@ one_that_stalls_again_and_again_costs_no_more_than_a_slow_one(void **state)
 			if (is_slow(slow) && comes_again) {
 				leave(slow, REASON_PEER_CLOSED);
 				slow = join(&plain, 0, 0);
+				fake_set_way(slow, way_ms);
 				times++;
 			} else if (is_slow(slow) && fake_wants_drained(slow)) {
 				fake_drain(slow, SIZE_MAX);
@@ -476,7 +503,7 @@ one_that_stalls_again_and_again_costs_no_more_than_a_slow_one(void **state)
 			fake_set_room(slow, is_slow(slow) && !comes_again ? SIZE_MAX : 0);
 		}
 		assert_true(times > 1);
-		assert_a_twentieth(held * STEP_MS, STEPS * STEP_MS);
+		assert_a_twentieth(held * STEP_MS - way_ms, STEPS * STEP_MS);
 		assert_int_equal(dropped(quick[0]), 0);
 		begin_anew();
 	}
@@ -551,6 +578,32 @@ an_old_stillness_does_not_count(void **state)
 	assert_int_equal(dropped(reader), before);
 }
 
+/* All are cut off for a while: nobody is held up by one of them, whoever is the first to be back. */
+static void
+an_outage_of_all_does_not_count(void **state)
+{
+	(void)state;
+	enum { QUICK = 8 };
+	struct transport *quick[QUICK], *reader = join(&plain, 0, 0);
+	struct pump *pump = pump_start(join(&silent, 0, SIZE_MAX), 5000);
+	join_quick(quick, QUICK);
+	for (int i = 0; i < 10; i++) {
+		fake_pass(10);
+		fake_drain(reader, 1000);
+		fake_turn();
+	}
+	assert_true(pump_waits(pump));
+	for (int i = 0; i < QUICK; i++)
+		fake_set_arriving(quick[i], got(quick[0]) - 1);
+	fake_pass(10000);
+	assert_false(is_slow(reader));
+	for (int i = 0; i < QUICK; i++)
+		fake_set_arriving(quick[i], SIZE_MAX);
+	fake_drain(reader, 200);
+	fake_pass(32);
+	assert_false(is_slow(reader));
+}
+
 /* The machine, or we and the others, have not run for a while. */
 static void
 a_time_in_which_nothing_runs_does_not_count(void **state)
@@ -568,6 +621,25 @@ a_time_in_which_nothing_runs_does_not_count(void **state)
 	fake_freeze(3000);
 	fake_pass(16);
 	assert_false(is_slow(reader));
+}
+
+/* Nor if one had just become stuck. */
+static void
+a_time_in_which_nothing_runs_does_not_count_for_one_just_stuck(void **state)
+{
+	(void)state;
+	enum { QUICK = 3 };
+	for (unsigned first_ms = 16; first_ms < WHEEL_TICK_MS; first_ms += 5) {
+		struct transport *quick[QUICK], *reader = join(&plain, 0, 0);
+		join_quick(quick, QUICK);
+		fake_pass(2 * WHEEL_TICK_MS - reactor_now_ms() % WHEEL_TICK_MS - first_ms);
+		pump_start(join(&silent, 0, SIZE_MAX), 200);
+		fake_pass(first_ms);
+		fake_freeze(200);
+		fake_pass(1);
+		assert_false(is_slow(reader));
+		begin_anew();
+	}
 }
 
 /*
@@ -691,6 +763,7 @@ main(void)
 		PACE_TEST(who_moves_is_charged_where_half_have_everything),
 		PACE_TEST(a_steadily_slow_member_holds_the_others_up_a_twentieth_of_the_time),
 		PACE_TEST(a_member_that_is_slow_without_a_pause_is_charged_too),
+		PACE_TEST(a_member_that_is_a_little_slow_is_charged_too),
 		PACE_TEST(members_that_are_far_away_do_not_shield_a_slow_one),
 		PACE_TEST(each_that_stalls_is_waited_for_no_longer_than_the_one_before),
 		PACE_TEST(who_is_being_lost_does_not_count),
@@ -702,7 +775,9 @@ main(void)
 		PACE_TEST(one_whose_system_is_gone_does_not_shield_a_slow_one),
 		PACE_TEST(an_old_pause_does_not_count),
 		PACE_TEST(an_old_stillness_does_not_count),
+		PACE_TEST(an_outage_of_all_does_not_count),
 		PACE_TEST(a_time_in_which_nothing_runs_does_not_count),
+		PACE_TEST(a_time_in_which_nothing_runs_does_not_count_for_one_just_stuck),
 		PACE_TEST(members_that_one_program_reads_in_turn_are_waited_for),
 		PACE_TEST(members_that_are_all_behind_are_waited_for),
 		PACE_TEST(publishers_that_do_not_read_do_not_wait_for_each_other_for_ever),
