@@ -146,8 +146,6 @@ patience_ms(const struct standing *standing)
 	uint64_t few = standing->receivers - standing->hungry;
 	if (standing->hungry == 0 || few * FEW_SHARE > standing->receivers)
 		return STILL_MS;
-	if (few <= 1)
-		return STILL_FEW_MS;
 	return least(few * STILL_FEW_MS, STILL_MS);
 }
 
@@ -207,9 +205,9 @@ member_charge(struct hub_member *member, const struct standing *standing)
 static void
 note_move(struct hub *hub, uint64_t elapsed_ms)
 {
-	uint64_t pause_ms = hub->still_ms + (elapsed_ms < TICK_MS ? elapsed_ms : TICK_MS);
+	uint64_t pause_ms = least(hub->still_ms + least(elapsed_ms, TICK_MS), PAUSE_MOST_MS);
 	if (hub->pause_ms < pause_ms)
-		hub->pause_ms = pause_ms < PAUSE_MOST_MS ? pause_ms : PAUSE_MOST_MS;
+		hub->pause_ms = pause_ms;
 	hub->still_ms = 0;
 }
 
