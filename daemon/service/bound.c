@@ -63,6 +63,8 @@ list_has(const char *path, unsigned words, const union peer_address *to)
 	return has;
 }
 
+enum { LOOKS = 10 };
+
 bool
 udp_is_bound(const struct sockaddr_any *address)
 {
@@ -71,7 +73,12 @@ udp_is_bound(const struct sockaddr_any *address)
 
 	memcpy(&to, &address->u, sizeof to);
 	address_unmap(&to);
-	ipv4 = list_has("/proc/net/udp", 1, &to);
-	ipv6 = list_has("/proc/net/udp6", 4, &to);
-	return ipv4 > 0 || ipv6 > 0 || (ipv4 < 0 && ipv6 < 0);
+	/* The lists come in parts: sockets that go in between hide others. So it looks again. */
+	for (int i = 0; i < LOOKS; i++) {
+		ipv4 = list_has("/proc/net/udp", 1, &to);
+		ipv6 = list_has("/proc/net/udp6", 4, &to);
+		if (ipv4 > 0 || ipv6 > 0 || (ipv4 < 0 && ipv6 < 0))
+			return true;
+	}
+	return false;
 }

@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 
 import pytest
 
@@ -375,6 +376,34 @@ def test_an_address_that_somebody_else_is_bound_to_is_all_that_can_be_seen(host)
         address = f"udp://{host}:{bound.getsockname()[1]}"
         result = run("-p", "-L", f"proxy {address} upstream=udp://127.0.0.1:1")
     assert result.returncode == 0 and result.stdout.strip().endswith(" ms not tried"), result.stdout
+
+
+def test_a_bound_address_is_seen_while_other_sockets_come_and_go():
+    over = threading.Event()
+
+    def come_and_go():
+        kept = []
+        while not over.is_set():
+            for _ in range(200):
+                kept.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+                kept[-1].bind(("127.0.0.1", 0))
+            for one in kept[::2]:
+                one.close()
+            kept = kept[1::2]
+        for one in kept:
+            one.close()
+    others = threading.Thread(target=come_and_go)
+    others.start()
+    try:
+        for _ in range(50):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound:
+                bound.bind(("0.0.0.0", 0))
+                address = f"udp://*:{bound.getsockname()[1]}"
+                result = run("-p", "-L", f"proxy {address} upstream=udp://127.0.0.1:1")
+            assert result.returncode == 0, result.stdout
+    finally:
+        over.set()
+        others.join()
 
 
 def test_a_hub_whose_members_send_much_is_ok(server):
