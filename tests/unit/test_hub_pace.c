@@ -97,6 +97,17 @@ join_quick(struct transport **quick, int count)
 		quick[i] = join(&plain, 0, SIZE_MAX);
 }
 
+/* So many times, once in so many ms, it reads so many bytes. */
+static void
+read_on(struct transport *transport, int times, uint64_t every_ms, size_t bytes)
+{
+	for (int i = 0; i < times; i++) {
+		fake_pass(every_ms);
+		fake_drain(transport, bytes);
+		fake_turn();
+	}
+}
+
 static bool
 is_slow(struct transport *transport)
 {
@@ -216,11 +227,7 @@ one_that_has_stalled_is_waited_for_again(void **state)
 		uint64_t before = dropped(reader);
 		fake_set_room(reader, 500);
 		pump_to(pump, pump->published + 100);
-		for (int i = 0; i < 100; i++) {
-			fake_pass(20);
-			fake_drain(reader, 800);
-			fake_turn();
-		}
+		read_on(reader, 100, 20, 800);
 		assert_false(pump_waits(pump));
 		assert_int_equal(dropped(reader), before);
 		fake_set_room(reader, 0);
@@ -518,11 +525,7 @@ one_whose_system_is_gone_does_not_shield_a_slow_one(void **state)
 	join(&plain, 0, SIZE_MAX);
 	fake_set_arriving(gone, 0);
 	struct pump *pump = pump_start(join(&silent, 0, SIZE_MAX), 100000);
-	for (int i = 0; i < 200; i++) {
-		fake_pass(40);
-		fake_drain(slow, 100);
-		fake_turn();
-	}
+	read_on(slow, 200, 40, 100);
 	assert_int_equal(pump->published, 100000);
 }
 
@@ -569,11 +572,7 @@ an_old_stillness_does_not_count(void **state)
 	fake_set_room(reader, 200);
 	fake_pass(20);
 	pump_to(pump, pump->published + 100);
-	for (int i = 0; i < 100; i++) {
-		fake_pass(5);
-		fake_drain(reader, 200);
-		fake_turn();
-	}
+	read_on(reader, 100, 5, 200);
 	assert_false(pump_waits(pump));
 	assert_int_equal(dropped(reader), before);
 }
@@ -587,11 +586,7 @@ an_outage_of_all_does_not_count(void **state)
 	struct transport *quick[QUICK], *reader = join(&plain, 0, 0);
 	struct pump *pump = pump_start(join(&silent, 0, SIZE_MAX), 5000);
 	join_quick(quick, QUICK);
-	for (int i = 0; i < 10; i++) {
-		fake_pass(10);
-		fake_drain(reader, 1000);
-		fake_turn();
-	}
+	read_on(reader, 10, 10, 1000);
 	assert_true(pump_waits(pump));
 	for (int i = 0; i < QUICK; i++)
 		fake_set_arriving(quick[i], got(quick[0]) - 1);
@@ -613,11 +608,7 @@ a_time_in_which_nothing_runs_does_not_count(void **state)
 	struct transport *quick[QUICK], *reader = join(&plain, 0, 0);
 	join_quick(quick, QUICK);
 	pump_start(join(&silent, 0, SIZE_MAX), 200);
-	for (int i = 0; i < 16; i++) {
-		fake_pass(20);
-		fake_drain(reader, 100);
-		fake_turn();
-	}
+	read_on(reader, 16, 20, 100);
 	fake_freeze(3000);
 	fake_pass(16);
 	assert_false(is_slow(reader));
